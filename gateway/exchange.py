@@ -179,3 +179,16 @@ class AnswerEnd:
 
 
 AnswerEvent = TextDelta | ToolCallStart | OpaqueBlock | Finish | Usage | AnswerEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text added to one channel of an answer. ``start`` is its offset in the channel; pieces of a channel join without gaps.
+
+    ``final``: the channel ends after this piece (which may be empty). Tool calls come whole, as one final piece of decoded text.
+    """
+
+    key: ChannelKey
+    start: int
+    text: str
+    final: bool

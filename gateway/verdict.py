@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from gateway.exchange import ChannelKey
+
 
 class Outcome(IntEnum):
     """What a control says, in order of severity."""
@@ -64,6 +66,18 @@ class Verdict:
     def severity(self) -> tuple[int, int]:
         """The order in which verdicts beat each other."""
         return (self.outcome, self.cause)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's word on a channel: every character before ``cleared`` may leave, as far as this judge is concerned.
+
+    ``cleared`` is a character offset in the channel, never beyond the text seen, never smaller than before.
+    """
+
+    key: ChannelKey
+    cleared: int
+    verdict: Verdict
 
 
 def allow(control: str, *, score: int = -1) -> Verdict:

@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.exchange import Caller, ChannelKey, Direction, Exchange
+from gateway.exchange import Caller, Direction, Exchange, Piece
 from gateway.terms import Terms
-from gateway.verdict import Verdict
+from gateway.verdict import Judgement, Verdict
+
+# Piece and Judgement stand beside the values they are made of, since screening uses them and may not import controls.
+__all__ = ["AnswerJudge", "Context", "Control", "Judgement", "Piece"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,31 +25,6 @@ class Context:
     terms: Terms
     decision_id: str
     now: int  # wall clock, epoch seconds; for expiry of rules
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Text added to one channel of an answer. ``start`` is its offset in the channel; pieces of a channel join without gaps.
-
-    ``final``: the channel ends after this piece (which may be empty). Tool calls come whole, as one final piece of decoded text.
-    """
-
-    key: ChannelKey
-    start: int
-    text: str
-    final: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A judge's word on a channel: every character before ``cleared`` may leave, as far as this judge is concerned.
-
-    ``cleared`` is a character offset in the channel, never beyond the text seen, never smaller than before.
-    """
-
-    key: ChannelKey
-    cleared: int
-    verdict: Verdict
 
 
 class AnswerJudge(Protocol):
