@@ -81,6 +81,10 @@ class Scored:
         """The largest score of any window and category; 0.0 without windows."""
         return max((max(window.scores) for window in self.windows), default=0.0)
 
+    def peak(self, category: int) -> float:
+        """The largest score of one category, by its position in the card's categories; 0.0 without windows."""
+        return max((window.scores[category] for window in self.windows), default=0.0)
+
 
 class Classifier(Protocol):
     """Turns messages into scores. Implementations share one conformance suite (``tests/classifiers/conformance.py``)."""

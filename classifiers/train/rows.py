@@ -1,0 +1,53 @@
+"""Rows of training and evaluation data: JSON lines, plain or gzip, one object a line with at least id, text, label, source."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A data file is missing or has a line that is not a row; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled text. ``group`` ties rows that must not be split between training and testing."""
+
+    id: str
+    text: str
+    label: str
+    source: str
+    lang: str = "en"
+    group: str = ""
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error}") from error
+    return iter(content.decode().split("\n"))
+
+
+def read_rows(path: Path) -> list[Row]:
+    """All rows of a file. Raises DataError."""
+    rows = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            label, source, lang = item["label"], item["source"], item.get("lang", "en")
+            rows.append(Row(item["id"], item["text"], label, source, lang, item.get("pair", "")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}:{number}: not a row: {error!r}") from error
+    return rows
+
+
+def read_all(paths: Iterable[Path]) -> list[Row]:
+    """The rows of all files, in the order given. Raises DataError."""
+    return [row for path in paths for row in read_rows(path)]
