@@ -1,0 +1,113 @@
+"""Event streams per the WHATWG standard: an incremental splitter on bytes, and the encoder that is its inverse.
+
+Rules that this file keeps:
+
+1. A line ends at LF, CR or CRLF and nowhere else (no U+2028, U+0085, VT, FF), also when CRLF is cut between two chunks.
+2. Every byte is looked at once. Only an unfinished line is kept, so input fed in crumbs costs O(n).
+3. Nothing is kept beyond ``max_event`` bytes: they are counted from the end of one event to the end of the next,
+   comments and empty blocks included, so a flood of comments ends as surely as a flood of data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.errors import UpstreamMalformed
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One dispatched event. ``event`` is empty where the stream names no type."""
+
+    event: str
+    data: str
+
+
+class Splitter:
+    """Bytes in, cut anywhere; complete events out. Raises UpstreamMalformed; after that it is spent."""
+
+    __slots__ = ("_data", "_event", "_first", "_max", "_partial", "_seen_cr", "_used")
+
+    def __init__(self, max_event: int) -> None:
+        self._max = max_event
+        self._partial = bytearray()  # the unfinished line
+        self._seen_cr = False  # the last byte fed was a CR: an LF that follows belongs to it
+        self._first = True  # no line of the stream is complete yet
+        self._used = 0  # bytes of complete lines since the last event, each line end counted as one
+        self._event = b""
+        self._data: list[bytes] = []
+
+    @property
+    def pending(self) -> bool:
+        """True when bytes of an event that was never completed are held. At the end of a stream: it was cut short."""
+        only_bom = self._first and self._partial == _BOM
+        return bool((self._partial and not only_bom) or self._data or self._event)
+
+    def feed(self, data: bytes) -> tuple[Event, ...]:
+        """Take bytes; give the events that they complete."""
+        if self._seen_cr and data[:1] == b"\n":
+            data = data[1:]
+            self._seen_cr = False
+        if not data:
+            return ()
+        self._seen_cr = data.endswith(b"\r")
+        lines = data.splitlines()  # of bytes: splits at LF, CR and CRLF only
+        tail = b"" if data[-1] in b"\r\n" else lines.pop()
+        events = [event for line in lines if (event := self._line(line)) is not None]
+        self._partial += tail
+        self._check(len(self._partial))
+        return tuple(events)
+
+    def end(self) -> tuple[Event, ...]:
+        """The stream is over. An incomplete event is discarded, as the standard says; ``pending`` tells that there was one."""
+        return ()
+
+    def _line(self, line: bytes) -> Event | None:
+        """One line, completed by what was kept of it."""
+        if self._partial:
+            line = bytes(self._partial) + line
+            self._partial.clear()
+        self._check(len(line))
+        self._used += len(line) + 1
+        if self._first:
+            self._first = False
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        self._field(line)
+        return None
+
+    def _field(self, line: bytes) -> None:
+        """A field of the event; comments, ``id``, ``retry`` and unknown names are ignored."""
+        name, _, value = line.partition(b":")
+        value = value[1:] if value[:1] == b" " else value
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value
+
+    def _dispatch(self) -> Event | None:
+        """An empty line: the event is complete, unless it has no data at all."""
+        event, data = self._event, self._data
+        self._event, self._data = b"", []
+        if not data:
+            return None
+        self._used = 0
+        try:
+            return Event(event.decode(), b"\n".join(data).decode())
+        except UnicodeDecodeError as error:
+            raise UpstreamMalformed("an event of the model server is not UTF-8") from error
+
+    def _check(self, more: int) -> None:
+        if self._used + more > self._max:
+            raise UpstreamMalformed(f"an event of the model server is larger than {self._max} bytes")
+
+
+def encode(data: bytes, event: str = "") -> bytes:
+    """One event as bytes. ``data`` may hold LF; a CR in it, or a line end in ``event``, raises ValueError."""
+    if b"\r" in data or "\r" in event or "\n" in event:
+        raise ValueError("a line end that would break the framing")
+    head = f"event: {event}\n".encode() if event else b""
+    return head + b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n"
