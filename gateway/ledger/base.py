@@ -18,6 +18,7 @@ class Kind(StrEnum):
     REFUSALS = "refusals"  # framing refusals and unknown routes: one row per reason and second, with a count
     POLICY = "policy"  # a new snapshot is in force
     CHANGE = "change"  # an operator's act: brake, release, rule, screen
+    GAP = "gap"  # rows could not be written for a while; none of what they would have recorded was done
     STOP = "stop"
 
 

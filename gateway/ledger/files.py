@@ -1,0 +1,278 @@
+"""The ledger on disk: one writer thread, group commit, and repair of a torn tail.
+
+The event loop only appends to a queue. The thread takes all that is waiting, seals the rows, writes them with one call (``written``),
+syncs them with one ``fdatasync`` (``durable``), and then moves the head in the store. What the head covers is never repaired away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.ledger.base import Field, Kind, LedgerError
+from gateway.ledger.rows import RESERVED, VERSION, RowInvalid, canonical, seal
+from gateway.ledger.segments import Slot, segment, segments
+from gateway.ledger.verify import Chain, verify_chain
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+QUEUE_ROWS = 20_000
+BATCH_ROWS = 1024
+RETRY_SECONDS = 1.0
+
+SetHead = Callable[[str, int, str], None]
+
+
+class LedgerTampered(LedgerError):
+    """The chain on disk is not the one that was written; only a person can decide what to do (exit code 6)."""
+
+
+class FileReceipt:
+    """A row on its way. Touched by the loop's thread only."""
+
+    __slots__ = ("_error", "_loop", "_stage", "_waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._stage = 0
+        self._error: LedgerError | None = None
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+
+    async def written(self) -> None:
+        """Handed to the operating system."""
+        await self._wait(1)
+
+    async def durable(self) -> None:
+        """On disk."""
+        await self._wait(2)
+
+    async def _wait(self, stage: int) -> None:
+        if self._stage < stage and self._error is None:
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.append((stage, future))
+            await future
+        if self._stage < stage and self._error is not None:
+            raise LedgerError(str(self._error))
+
+    def advance(self, stage: int, error: LedgerError | None) -> None:
+        """The row reached a stage, or will reach no further one."""
+        if error is None:
+            self._stage = stage
+        self._error = error
+        waiting, self._waiters = self._waiters, []
+        for wanted, future in waiting:
+            if error is None and wanted > stage:
+                self._waiters.append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row in the queue."""
+
+    fields: dict[str, Field]
+    receipt: FileReceipt
+
+
+class FileSink:
+    """The ledger of one process. Make it with ``open_ledger``."""
+
+    def __init__(self, slot: Slot, boot: str, chain: Chain, clock: Clock, set_head: SetHead) -> None:
+        self._slot, self._boot, self._clock, self._set_head = slot, boot, clock, set_head
+        self._sequence, self._digest = chain.sequence, chain.digest
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        self._writable = True
+        self._lost = 0
+        self._file, self._size = self._open_segment()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    @property
+    def replica(self) -> str:
+        """The name of this chain."""
+        return self._slot.replica
+
+    @property
+    def writable(self) -> bool:
+        """Whether the last write succeeded and the thread lives."""
+        return self._writable and self._thread.is_alive()
+
+    @property
+    def depth(self) -> int:
+        """Rows waiting."""
+        return self._queue.qsize()
+
+    def append(self, kind: Kind, fields: Mapping[str, Field]) -> FileReceipt:
+        """Queue a row. Raises LedgerError when closed, full or without its thread; ValueError for a row that cannot be one."""
+        if self._closed or not self._thread.is_alive():
+            raise LedgerError("the ledger is closed")
+        if self._queue.qsize() >= QUEUE_ROWS:
+            raise LedgerError("the ledger's queue is full")
+        if clash := RESERVED & fields.keys():
+            raise RowInvalid(f"reserved keys: {sorted(clash)}")
+        row = {**fields, "v": VERSION, "replica": self.replica, "boot": self._boot, "kind": kind.value}
+        row["time_ms"] = int(self._clock.wall() * 1000)
+        canonical(row)
+        receipt = FileReceipt(self._loop)
+        self._queue.put(Item(row, receipt))
+        return receipt
+
+    async def close(self) -> None:
+        """Write what is queued, sync, stop the thread, free the slot."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        os.close(self._file)
+        self._slot.release()
+
+    def _run(self) -> None:
+        """The writer thread. However it ends, nobody waits for a row that will never be written."""
+        try:
+            closing = False
+            while not closing:
+                try:
+                    first = self._queue.get(timeout=None if self._writable else RETRY_SECONDS)
+                except queue.Empty:
+                    self._commit([])
+                    continue
+                batch, closing = self._gather(first)
+                if batch:
+                    self._commit(batch)
+        finally:
+            self._closed = True
+            left, _ = self._gather(self._queue.get()) if self._queue.qsize() else ([], True)
+            self._tell(left, 0, LedgerError("the ledger is closed"))
+
+    def _gather(self, first: Item | None) -> tuple[list[Item], bool]:
+        batch: list[Item] = []
+        item = first
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= BATCH_ROWS:
+                return batch, False
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _commit(self, batch: list[Item]) -> None:
+        try:
+            self._write(batch)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong, these rows are not written and must not be waited for
+            self._fail(batch, error)
+            return
+        self._tell(batch, 1, None)
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            self._fail(batch, error)
+            return
+        self._writable = True
+        self._tell(batch, 2, None)
+        # The head only trails: the rows are safe without it, and the next batch moves it again.
+        with contextlib.suppress(Exception):
+            self._set_head(self.replica, self._sequence, self._digest)
+
+    def _write(self, batch: list[Item]) -> None:
+        """Seal and write; the chain moves on only when all of it is in the file. Raises OSError with the file as it was."""
+        sequence, digest, sealed = self._sequence, self._digest, []
+        rows = [item.fields for item in batch]
+        if self._lost:
+            rows.insert(0, self._gap())
+        for row in rows:
+            sequence += 1
+            line, digest = seal({**row, "seq": sequence}, digest)
+            sealed.append(line)
+        if self._size >= SEGMENT_BYTES:
+            os.close(self._file)
+            self._file, self._size = self._open_segment()
+        self._put(b"".join(sealed))
+        self._sequence, self._digest, self._lost = sequence, digest, 0
+
+    def _gap(self) -> dict[str, Field]:
+        return {
+            "v": VERSION,
+            "replica": self.replica,
+            "boot": self._boot,
+            "kind": Kind.GAP.value,
+            "time_ms": int(self._clock.wall() * 1000),
+            "lost": self._lost,
+        }
+
+    def _put(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError:
+            os.ftruncate(self._file, self._size)  # no half row stays behind; truncating needs no space
+            raise
+        self._size += len(data)
+
+    def _fail(self, batch: list[Item], error: Exception) -> None:
+        self._writable = False
+        self._lost += len(batch)
+        self._tell(batch, 0, LedgerError(f"the ledger cannot be written: {error}"))
+
+    def _tell(self, batch: list[Item], stage: int, error: LedgerError | None) -> None:
+        receipts = [item.receipt for item in batch]
+
+        def tell() -> None:
+            for receipt in receipts:
+                receipt.advance(stage, error)
+
+        if receipts and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell)
+
+    def _open_segment(self) -> tuple[int, int]:
+        files = segments(self._slot.directory)
+        fresh = not files or files[-1].stat().st_size >= SEGMENT_BYTES
+        path = segment(self._slot.directory, self._sequence + 1) if fresh else files[-1]
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        if fresh:
+            _sync_directory(self._slot.directory)
+        return file, os.fstat(file).st_size
+
+
+def open_ledger(slot: Slot, boot: str, head: tuple[int, str] | None, clock: Clock, set_head: SetHead) -> FileSink:
+    """Check the chain of a slot, repair a torn tail beyond its head, and continue it. Needs a running loop.
+
+    Raises LedgerTampered when the chain is broken or shorter than its head, LedgerError when it cannot be opened.
+    """
+    try:
+        chain = verify_chain(slot.directory, head)
+        if not chain.ok:
+            fault = chain.faults[0]
+            raise LedgerTampered(f"{slot.directory / fault.file}:{fault.line}: {fault.message}")
+        if chain.torn is not None:
+            _cut(chain.torn.file, chain.torn.offset)
+        return FileSink(slot, boot, chain, clock, set_head)
+    except OSError as error:
+        raise LedgerError(f"{slot.directory}: {error.strerror}") from error
+
+
+def _cut(path: Path, size: int) -> None:
+    """Remove a torn line: a row that was never on record as written."""
+    with path.open("r+b") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

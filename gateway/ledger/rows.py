@@ -1,0 +1,74 @@
+"""The form of a row and of the chain: canonical JSON, and SHA-256 over the previous hash and the row.
+
+Canonical is RFC 8785 restricted to ASCII keys and string or integer values, which msgspec's sorted encoding produces byte for byte
+(a property test holds it against the ``rfc8785`` package).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.ledger.base import Field
+
+VERSION = 1
+ZERO = "0" * 64
+MAX_INTEGER = 2**53
+# Longer than any row of ours; a longer line in a file is a fault, found without reading it whole.
+MAX_LINE = 64 * 1024
+RESERVED = frozenset({"v", "replica", "boot", "seq", "time_ms", "kind", "prev", "hash"})
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(dict[str, str | int])
+
+
+class RowInvalid(ValueError):
+    """A line is not a row of the chain; the message says why."""
+
+
+def canonical(row: Mapping[str, Field]) -> bytes:
+    """The canonical bytes of a row. Raises RowInvalid for keys or values that rows cannot hold."""
+    for key, value in row.items():
+        if not (key.isascii() and key.isidentifier()):
+            raise RowInvalid(f"key {key!r} is not an ASCII identifier")
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise RowInvalid(f"{key} holds a {type(value).__name__}; rows hold strings and integers")
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise RowInvalid(f"{key} holds an integer beyond 2**53")
+    try:
+        return _encoder.encode(row)
+    except (UnicodeEncodeError, msgspec.MsgspecError) as error:
+        raise RowInvalid(f"not encodable: {error}") from error
+
+
+def seal(row: Mapping[str, Field], previous: str) -> tuple[bytes, str]:
+    """The line of a row (with ``prev``, ``hash`` and a newline) and its hash."""
+    linked = {**row, "prev": previous}
+    digest = link(previous, canonical(linked))
+    return canonical({**linked, "hash": digest}) + b"\n", digest
+
+
+def link(previous: str, body: bytes) -> str:
+    """SHA-256, hexadecimal, over the previous hash and the canonical bytes of the row without ``hash``."""
+    return hashlib.sha256(previous.encode() + body).hexdigest()
+
+
+def parse(line: bytes) -> dict[str, str | int]:
+    """A row from its line, without the newline; checks its own hash and form. Raises RowInvalid."""
+    if len(line) > MAX_LINE:
+        raise RowInvalid(f"a line of over {MAX_LINE} bytes")
+    try:
+        row = _decoder.decode(line)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise RowInvalid(f"not a row: {error}") from error
+    digest, previous, sequence = row.pop("hash", None), row.get("prev"), row.get("seq")
+    if not (isinstance(digest, str) and isinstance(previous, str) and isinstance(sequence, int)):
+        raise RowInvalid("hash, prev or seq is missing")
+    if link(previous, canonical(row)) != digest:
+        raise RowInvalid(f"the hash of row {sequence} does not match its contents")
+    row["hash"] = digest
+    if canonical(row) != line:
+        raise RowInvalid(f"row {sequence} is not in canonical form")
+    return row

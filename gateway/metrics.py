@@ -1,0 +1,159 @@
+"""Every metric, once, with its help text and its closed label set. One registry per gateway, handed in; nothing is global.
+
+Label children that the hot path needs are kept, since looking them up costs more than counting (1.6 against 3.8 us).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gateway.verdict import Outcome, Verdict
+
+PREFIX = "asl_gateway_"
+FAST = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+TOKENS = (0, 4, 8, 16, 24, 32, 48, 64, 96, 128, 256, 1024)
+
+
+class Result(StrEnum):
+    """How an exchange ended: the closed set of ``outcome`` values, shared by metrics and ledger rows."""
+
+    SERVED = "served"
+    BLOCKED_INPUT = "blocked_input"
+    BLOCKED_OUTPUT = "blocked_output"
+    REFUSED = "refused"
+    HALTED = "halted"
+    LIMITED = "limited"
+    OVERLOADED = "overloaded"
+    UNEVALUATED = "unevaluated"
+    UNRECORDED = "unrecorded"
+    UPSTREAM_FAILED = "upstream_failed"
+    ABANDONED = "abandoned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric: type, help and labels. The docs are checked against this list."""
+
+    name: str
+    kind: type[Counter | Gauge | Histogram]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = FAST
+
+
+SPECS = (
+    Spec("requests_total", Counter, "Exchanges by how they ended.", ("model", "asl", "dialect", "outcome")),
+    Spec("refusals_total", Counter, "Requests that never became an exchange.", ("reason",)),
+    Spec(
+        "decisions_total",
+        Counter,
+        "Verdicts of controls.",
+        ("model", "asl", "control", "direction", "verdict", "category"),
+    ),
+    Spec("control_seconds", Histogram, "Time one control took for one judgement.", ("control", "direction")),
+    Spec("control_failures_total", Counter, "Controls that could not judge.", ("control", "reason")),
+    Spec("substitute_active", Gauge, "1 while a group is judged by a substitute.", ("group",)),
+    Spec(
+        "failed_open_total",
+        Counter,
+        "Groups passed without a judge, as the profile allows at ASL-1 and 2.",
+        ("control",),
+    ),
+    Spec("added_latency_seconds", Histogram, "Total time minus the wait for the upstream.", ("dialect", "streamed")),
+    Spec(
+        "first_byte_added_seconds",
+        Histogram,
+        "What the client waits more for the first byte, hold-back included.",
+        ("dialect",),
+    ),
+    Spec("own_work_seconds", Histogram, "Added time without waits for controls, ledger and client.", ("dialect",)),
+    Spec("holdback_tokens", Histogram, "Answer text held at each release, at 4 characters a token.", (), TOKENS),
+    Spec("released_after_flag_total", Counter, "Bytes of answer text sent after a flag: must stay 0."),
+    Spec("dropped_fields_total", Counter, "Unknown fields dropped from requests.", ("field",)),
+    Spec("active_level", Gauge, "1 for the level in force.", ("model", "standard", "asl")),
+    Spec("brakes", Gauge, "Open brakes.", ("model",)),
+    Spec("policy_info", Gauge, "1 for the snapshot in force.", ("digest",)),
+    Spec("replica_policy_lag_seconds", Gauge, "Age of the newest policy change that this replica has not applied."),
+    Spec("ledger_queue_depth", Gauge, "Rows waiting for the disk."),
+    Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
+    Spec("in_flight", Gauge, "Exchanges in flight."),
+    Spec("reserved_bytes", Gauge, "Memory reserved by exchanges in flight."),
+    Spec("build_info", Gauge, "1, labelled with the version.", ("version",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """All metrics of one gateway in one registry."""
+
+    registry: CollectorRegistry
+    metrics: dict[str, Counter | Gauge | Histogram]
+    children: dict[tuple[str, ...], Counter | Gauge | Histogram] = field(default_factory=dict)
+
+    def count(self, name: str, *labels: str, by: float = 1.0) -> None:
+        """Add to a counter."""
+        child = self._child(name, labels)
+        assert isinstance(child, Counter)
+        child.inc(by)
+
+    def observe(self, name: str, value: float, *labels: str) -> None:
+        """Observe a value."""
+        child = self._child(name, labels)
+        assert isinstance(child, Histogram)
+        child.observe(value)
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        child = self._child(name, labels)
+        assert isinstance(child, Gauge)
+        child.set(value)
+
+    def replace(self, name: str, rows: Iterable[tuple[tuple[str, ...], float]]) -> None:
+        """Set a gauge's whole family, so that no series of an older policy stays behind."""
+        metric = self.metrics[name]
+        assert isinstance(metric, Gauge)
+        for key in [key for key in self.children if key[0] == name]:
+            del self.children[key]
+        metric.clear()
+        for labels, value in rows:
+            self.set(name, value, *labels)
+
+    def decide(self, verdict: Verdict, model: str, asl: str, direction: str) -> None:
+        """Count one verdict."""
+        self.count("decisions_total", model, asl, verdict.control, direction, word(verdict.outcome), verdict.category)
+
+    def render(self) -> bytes:
+        """The text exposition. Takes milliseconds: call it in a thread."""
+        return generate_latest(self.registry)
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+        key = (name, *labels)
+        child = self.children.get(key)
+        if child is None:
+            metric = self.metrics[name]
+            child = self.children[key] = metric.labels(*labels) if labels else metric
+        return child
+
+
+def word(outcome: Outcome) -> str:
+    """``allow``, ``could_not_evaluate`` or ``block``."""
+    return outcome.name.lower()
+
+
+def metrics() -> Metrics:
+    """A fresh set of metrics in a registry of its own."""
+    registry = CollectorRegistry()
+    made: dict[str, Counter | Gauge | Histogram] = {}
+    for spec in SPECS:
+        if spec.kind is Histogram:
+            made[spec.name] = Histogram(
+                PREFIX + spec.name, spec.help, spec.labels, registry=registry, buckets=spec.buckets
+            )
+        else:
+            made[spec.name] = spec.kind(PREFIX + spec.name, spec.help, spec.labels, registry=registry)
+    return Metrics(registry, made)

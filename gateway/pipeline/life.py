@@ -1,0 +1,402 @@
+"""The life of one exchange, from top to bottom:
+
+client ─▶ edge ─▶ parse ─▶ resolve ─▶ admit ─▶ controls(input) ─▶ ledger(intent) ─▶ upstream
+client ◀─ encode ◀─ screening ◀─ controls(output) ◀─ events ◀─┘          └─▶ ledger(outcome) + metrics
+
+Every exchange that comes in here ends in exactly one outcome row, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.controls.base import Context
+from gateway.controls.chain import Chain
+from gateway.errors import (
+    Blocked,
+    Draining,
+    FeatureRefused,
+    GatewayError,
+    LedgerUnavailable,
+    NotAssessed,
+    Overloaded,
+    SafeguardUnavailable,
+    ServingHalted,
+    TooLarge,
+    UnsupportedMedia,
+    UpstreamError,
+)
+from gateway.exchange import Direction, Exchange
+from gateway.ledger.base import Kind, LedgerError, Receipt, Sink
+from gateway.limits import BODY_FACTOR, Limits, Reservation
+from gateway.metrics import Metrics, Result
+from gateway.pipeline.guard import Guard, InForce
+from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
+from gateway.pipeline.relay import AnswerStopped, Relay, record_failures
+from gateway.pipeline.trace import Trace
+from gateway.policy.holder import SnapshotHolder
+from gateway.screening import Screening
+from gateway.terms import Standing, Terms
+from gateway.upstream import Upstream
+from gateway.verdict import Cause, Outcome, Reason, Verdict
+from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, WireLimits, upstream_headers
+
+log = structlog.get_logger("asl_gateway")
+
+KNOWN_DROPPED = frozenset(
+    {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "store", "service_tier", "top_k", "min_p"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the pipeline calls; ``app`` hands it in."""
+
+    holder: SnapshotHolder
+    chain: Chain
+    ledger: Sink
+    upstreams: Mapping[str, Upstream]
+    limits: Limits
+    wire: WireLimits
+    metrics: Metrics
+    clock: Clock
+    digest_key: bytes
+
+
+class Pipeline:
+    """Runs exchanges. ``draining`` refuses new ones; ``interrupt`` ends those in flight."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+        self.draining = False
+        self._guards: set[Guard] = set()
+
+    def interrupt(self) -> int:
+        """End every exchange in flight as drained; the number of them."""
+        guards = tuple(self._guards)
+        for guard in guards:
+            guard.fire(Draining("the gateway is shutting down"))
+        return len(guards)
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges in flight."""
+        return len(self._guards)
+
+    async def run(self, dialect: Dialect, visitor: Visitor) -> None:
+        """Live one exchange to its end. Raises nothing but cancellation of the task from outside."""
+        trace = self._trace(dialect, visitor)
+        life = Life(self.rooms, dialect, visitor, trace)
+        guard = Guard()
+        self._guards.add(guard)
+        try:
+            try:
+                with guard:
+                    if self.draining:
+                        raise Draining("the gateway is shutting down")
+                    await life.live(guard)
+                    trace.result = Result.SERVED
+            finally:
+                life.close()
+        except AnswerStopped as stopped:
+            await life.stopped(stopped)
+        except ClientGone:
+            trace.result = Result.ABANDONED
+        except GatewayError as error:
+            await life.failed(error)
+        except asyncio.CancelledError:
+            trace.result = Result.ABANDONED
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with us, the client gets a typed answer and the ledger a row
+            log.error("exchange_failed", decision=trace.decision, error=type(error).__name__, exc_info=True)
+            await life.failed(GatewayError("the gateway failed"))
+        finally:
+            self._guards.discard(guard)
+            await life.conclude()
+
+    def _trace(self, dialect: Dialect, visitor: Visitor) -> Trace:
+        ident = f"{int(self.rooms.clock.wall() * 1000):011x}{secrets.token_hex(8)}"
+        return Trace(f"d-{ident}", f"r-{ident}", dialect.id, visitor.caller, self.rooms.clock.monotonic())
+
+
+class Life:
+    """One exchange on its way through the rooms."""
+
+    def __init__(self, rooms: Rooms, dialect: Dialect, visitor: Visitor, trace: Trace) -> None:
+        self._rooms, self._dialect, self._visitor, self._trace = rooms, dialect, visitor, trace
+        self._reservation: Reservation | None = None
+        self._force: InForce | None = None
+        self._relay: Relay | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._recorded: Receipt | None = None
+
+    async def live(self, guard: Guard) -> None:
+        """The whole life. Raises AnswerStopped, ClientGone, GatewayError; the head may or may not have been sent then."""
+        rooms, trace = self._rooms, self._trace
+        exchange = await self._receive()
+        self._watch = asyncio.create_task(self._notice(guard))
+        force = self._force = InForce(rooms.holder, exchange, self._visitor.caller, guard)
+        await self._judge(exchange, force)
+        intent = self._append(Kind.INTENT, trace.intent_row())
+        await self._ledger(intent.written())
+        while force.terms is not trace.terms:  # tightened while the row was written
+            await self._judge(exchange, force)
+        trace.forwarded = rooms.clock.monotonic()
+        answer = await self._forward(exchange, force.terms)
+        try:
+            await self._ledger(intent.durable())
+            relay = self._relay = self._open_relay(exchange, force)
+            await relay.run(answer)
+        finally:
+            await answer.close()
+
+    async def _receive(self) -> Exchange:
+        """Reserve, read and parse the body."""
+        inbound, rooms, trace = self._visitor.inbound, self._rooms, self._trace
+        if inbound.media_type != JSON_TYPE:
+            raise UnsupportedMedia(f"the content type must be {JSON_TYPE}")
+        if inbound.coding not in {"", "identity"}:
+            raise UnsupportedMedia("a coded body is not accepted: send it without content-encoding")
+        reservation = self._reservation = rooms.limits.reserve(self._visitor.caller, inbound.declared)
+        body = bytearray()
+        while data := await inbound.read():
+            body += data
+            if len(body) > rooms.limits.body:
+                raise TooLarge(f"the body is over the limit of {rooms.limits.body} bytes")
+            if inbound.declared is None:
+                reservation.grow(BODY_FACTOR * len(data))
+        whole = bytes(body)
+        trace.digest_input(whole, rooms.digest_key)
+        trace.exchange = self._dialect.parse(whole, rooms.wire)
+        return trace.exchange
+
+    async def _notice(self, guard: Guard) -> None:
+        await self._visitor.outbound.gone()
+        guard.fire(ClientGone())
+
+    async def _judge(self, exchange: Exchange, force: InForce) -> None:
+        """Admit and judge the request under the terms in force, again while they tighten."""
+        while force.terms is not self._trace.terms:
+            terms = self._trace.terms = force.terms
+            admit(exchange, terms)
+            context = self._context(terms)
+            before = self._rooms.clock.monotonic()
+            ruling = await self._rooms.chain.judge_input(exchange, context)
+            self._trace.waits.controls += self._rooms.clock.monotonic() - before
+            self._trace.note(ruling.verdicts, Direction.INPUT)
+            record_failures(self._trace, self._rooms.metrics, ruling)
+            for control, seconds in ruling.seconds:
+                self._rooms.metrics.observe("control_seconds", seconds, control, Direction.INPUT.value)
+            self._rule(ruling.verdict, terms)
+        force.passed(Direction.INPUT)
+
+    def _rule(self, verdict: Verdict, terms: Terms) -> None:
+        if verdict.outcome is Outcome.ALLOW:
+            return
+        self._trace.verdict, self._trace.direction = verdict, Direction.INPUT
+        raise refusal(verdict, terms)
+
+    def _context(self, terms: Terms) -> Context:
+        return Context(self._visitor.caller, terms, self._trace.decision, int(self._rooms.clock.wall()))
+
+    async def _forward(self, exchange: Exchange, terms: Terms) -> object:
+        """Send our serialisation of what was screened."""
+        upstream = self._rooms.upstreams.get(terms.model)
+        if upstream is None:
+            raise UpstreamError("no model server is configured for this model")
+        headers = upstream_headers(self._dialect, stream=exchange.stream, request_id=self._trace.request, extra={})
+        before = self._rooms.clock.monotonic()
+        try:
+            return await upstream.open(self._dialect.path, headers, self._dialect.request(exchange, terms.model))
+        finally:
+            self._trace.waits.upstream += self._rooms.clock.monotonic() - before
+
+    def _open_relay(self, exchange: Exchange, force: InForce) -> Relay:
+        rooms, terms = self._rooms, force.terms
+        judges = rooms.chain.open_answer(exchange, self._context(terms))
+        force.passed(Direction.OUTPUT)
+        assert self._reservation is not None
+        return Relay(
+            trace=self._trace,
+            force=force,
+            terms=terms,
+            judges=judges,
+            screening=Screening(judges.groups, hold=terms.hold, cap=rooms.wire.answer_bytes),
+            reader=self._dialect.reader(exchange, rooms.wire),
+            writer=self._dialect.writer(exchange, self._ids(terms.model)),
+            outbound=self._visitor.outbound,
+            headers=self._headers(SSE_TYPE if exchange.stream else JSON_TYPE),
+            reservation=self._reservation,
+            clock=rooms.clock,
+            metrics=rooms.metrics,
+            stream=exchange.stream,
+        )
+
+    def _ids(self, model: str) -> AnswerIds:
+        return AnswerIds(self._trace.decision, model, int(self._rooms.clock.wall()))
+
+    def _headers(self, content_type: str, *, retry: bool = True) -> Headers:
+        """Our headers; none of the upstream's is among them."""
+        trace = self._trace
+        headers = [("content-type", content_type), ("cache-control", "no-store"), ("x-request-id", trace.request)]
+        headers += [("request-id", trace.request), ("x-asl-decision-id", trace.decision)]
+        if trace.exchange and trace.exchange.dropped:
+            headers.append(
+                (
+                    "x-asl-dropped",
+                    ",".join(name for name in trace.exchange.dropped if name.isascii() and name.isidentifier()),
+                )
+            )
+        if not retry:
+            headers.append(("x-should-retry", "false"))
+        return tuple(headers)
+
+    def _append(self, kind: Kind, row: dict[str, str | int]) -> Receipt:
+        try:
+            receipt = self._rooms.ledger.append(kind, row)
+        except LedgerError as error:
+            raise LedgerUnavailable("the decision could not be recorded") from error
+        self._rooms.metrics.count("ledger_rows_total", kind.value)
+        return receipt
+
+    async def _ledger(self, waiting: object) -> None:
+        before = self._rooms.clock.monotonic()
+        try:
+            await waiting  # type: ignore[misc]  # an awaitable of Receipt
+        except LedgerError as error:
+            raise LedgerUnavailable("the decision could not be recorded") from error
+        finally:
+            self._trace.waits.ledger += self._rooms.clock.monotonic() - before
+
+    async def stopped(self, stop: AnswerStopped) -> None:
+        """An answer was blocked, or could not be judged."""
+        trace = self._trace
+        trace.verdict, trace.direction = stop.verdict, Direction.OUTPUT
+        blocked = isinstance(stop.error, Blocked)
+        trace.result = Result.BLOCKED_OUTPUT if blocked else Result.UNEVALUATED
+        assert self._relay is not None
+        if not blocked:
+            await self._tell(stop.error)
+        else:
+            trace.finish = "content_filter"
+            self._relay.headers = self._headers(SSE_TYPE if self._relay.stream else JSON_TYPE, retry=False)
+            await self._closing(self._relay.close_blocked())
+
+    async def failed(self, error: GatewayError) -> None:
+        """Anything else that ended the exchange before its proper end."""
+        self._trace.result = outcome_of(error)
+        await self._tell(error)
+
+    async def _tell(self, error: GatewayError) -> None:
+        if self._relay is not None and self._relay.begun:
+            self._trace.finish = "error"
+            await self._closing(self._relay.close_failed(error))
+        else:
+            reply = self._reply(error)
+            self._trace.status = reply.status
+            await self._record(error)
+            await self._closing(self._send(reply, retry=error.retryable))
+
+    def _reply(self, error: GatewayError) -> Reply:
+        if isinstance(error, Blocked) and self._trace.exchange is not None:
+            return self._dialect.input_blocked(self._trace.exchange, self._ids(self._trace.model))
+        return self._dialect.error(error, self._trace.request)
+
+    async def _send(self, reply: Reply, *, retry: bool) -> None:
+        outbound: Outbound = self._visitor.outbound
+        content_type = dict(reply.headers).get("content-type", JSON_TYPE)
+        rest = tuple(pair for pair in reply.headers if pair[0] != "content-type")
+        await outbound.head(reply.status, self._headers(content_type, retry=retry) + rest)
+        await outbound.send(reply.body)
+        await outbound.end()
+
+    async def _closing(self, ending: object) -> None:
+        """Say the last words; a client that has left does not hear them."""
+        try:
+            await ending  # type: ignore[misc]  # a coroutine of ours
+        except ClientGone:
+            pass
+
+    async def _record(self, error: GatewayError) -> None:
+        """A refusal is on record before it is told (rule 5), unless it says that the record could not be made."""
+        if isinstance(error, LedgerUnavailable):
+            return
+        try:
+            self._recorded = self._append(Kind.OUTCOME, self._trace.outcome_row(self._rooms.clock.monotonic()))
+            await self._recorded.written()
+        except (LedgerUnavailable, LedgerError):
+            log.error("outcome_not_recorded", decision=self._trace.decision)
+
+    async def conclude(self) -> None:
+        """The outcome row, if it was not written before the answer, and the counts."""
+        now = self._rooms.clock.monotonic()
+        trace = self._trace
+        if self._relay is not None:
+            self._relay.account()
+        if self._recorded is None:
+            try:
+                self._append(Kind.OUTCOME, trace.outcome_row(now))
+            except LedgerUnavailable:
+                log.error("outcome_not_recorded", decision=trace.decision)
+        if trace.exchange is not None:
+            for name in trace.exchange.dropped:
+                self._rooms.metrics.count("dropped_fields_total", name if name in KNOWN_DROPPED else "other")
+        trace.count(self._rooms.metrics, now)
+
+    def close(self) -> None:
+        """Stop watching, and give the memory back."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._force is not None:
+            self._force.close()
+        if self._reservation is not None:
+            self._reservation.release()
+
+
+def admit(exchange: Exchange, terms: Terms) -> None:
+    """Refuse what the level in force refuses, before any control is asked. Raises ServingRefused, FeatureRefused."""
+    if terms.standing is Standing.HALTED:
+        raise ServingHalted("serving of this model is halted")
+    if terms.standing is Standing.NOT_ASSESSED:
+        raise NotAssessed("this model is assigned to a level that this gateway cannot serve yet")
+    for use in exchange.uses:
+        if use.feature in terms.refused:
+            raise FeatureRefused(f"{use.path} is not accepted for this model at its safety level", param=use.path)
+
+
+def refusal(verdict: Verdict, terms: Terms) -> GatewayError:
+    """The error that a verdict on the input ends in."""
+    if verdict.reason is Reason.SERVING_HALTED:
+        return ServingHalted("serving of this model is halted")
+    if verdict.reason is Reason.NOT_ASSESSED:
+        return NotAssessed("this model is assigned to a level that this gateway cannot serve yet")
+    if verdict.cause is Cause.INFRASTRUCTURE:
+        return SafeguardUnavailable("a safeguard could not judge the request")
+    if verdict.reason is Reason.OVER_BUDGET:
+        return TooLarge(
+            f"the prompt needs more than the {terms.screen_budget} screening windows that this level allows"
+        )
+    return Blocked("the request was blocked")
+
+
+def outcome_of(error: GatewayError) -> Result:
+    """The closed outcome value of an error."""
+    table: tuple[tuple[type[GatewayError], Result], ...] = (
+        (Blocked, Result.BLOCKED_INPUT),
+        (ServingHalted, Result.HALTED),
+        (NotAssessed, Result.HALTED),
+        (LedgerUnavailable, Result.UNRECORDED),
+        (SafeguardUnavailable, Result.UNEVALUATED),
+        (Overloaded, Result.OVERLOADED),
+        (UpstreamError, Result.UPSTREAM_FAILED),
+    )
+    for kind, result in table:
+        if isinstance(error, kind):
+            return result
+    return Result.REFUSED if error.status < 500 else Result.FAILED
