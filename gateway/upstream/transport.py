@@ -1,0 +1,181 @@
+"""An httpx transport for the request path, over asyncio.Protocol and httptools.
+
+It exists for its cost: httpx's default transport walks its whole pool and asks every socket on each request. It is called directly,
+``await transport.handle_async_request(request)``; it follows no redirect, reads no environment, speaks HTTP/1.1 only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from gateway.upstream.connection import Connection
+from gateway.upstream.pool import Origin, Pool, PoolLimits
+from gateway.upstream.request import LAST_CHUNK, Framing, Head, encode_chunk, encode_head
+
+_PORTS = {"http": 80, "https": 443}
+_EXTENSIONS = {"http_version": b"HTTP/1.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Seconds for each step of an exchange; None means no bound. ``read`` is the time between two pieces of the answer."""
+
+    connect: float | None
+    write: float | None
+    read: float | None
+    pool: float | None
+    first_byte: float | None
+    total: float | None
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> _Limits:
+        """Take httpx's own ``timeout`` extension and our two additional keys from it."""
+        given: dict[str, Any] = request.extensions.get("timeout", {})
+        read = given.get("read")
+        return cls(
+            connect=given.get("connect"),
+            write=given.get("write"),
+            read=read,
+            pool=given.get("pool"),
+            first_byte=given.get("first_byte", read),
+            total=given.get("total"),
+        )
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response, straight from its connection."""
+
+    def __init__(self, pool: Pool, connection: Connection, idle: float | None) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._idle = idle
+        self._over = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._over:
+            raise StopAsyncIteration
+        try:
+            data = await self._connection.read(self._idle)
+        except BaseException:  # a failure or a cancellation: the connection is closed at once
+            self._end()
+            raise
+        if data:
+            return data
+        self._end()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Let go of the connection. Closes it, unless the whole response has come in."""
+        self._end()
+
+    def _end(self) -> None:
+        self._over = True
+        self._pool.give_back(self._connection)
+
+
+class FastTransport(httpx.AsyncBaseTransport):
+    """Pooled HTTP/1.1 with deadlines and back-pressure, for one event loop.
+
+    Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and two keys more: ``first_byte`` (until the head of
+    the final response; default ``read``) and ``total``. Raises httpx.TransportError subclasses only: ReadError where a connection broke,
+    RemoteProtocolError where bytes are not a strict response, TotalTimeout (a ReadTimeout) for ``total``.
+    """
+
+    def __init__(
+        self, *, verify: ssl.SSLContext | None = None, uds: str | None = None, limits: PoolLimits | None = None
+    ) -> None:
+        self._ssl = verify
+        self._uds = uds
+        self.pool = Pool(limits or PoolLimits(), self._open)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send and return as soon as the head of the response is in; the body streams. A cancellation closes the connection at once."""
+        limits = _Limits.of(request)
+        head = encode_head(request)
+        origin = _origin(request.url)
+        loop = asyncio.get_running_loop()
+        total_at = float("inf") if limits.total is None else loop.time() + limits.total
+        connection = await self.pool.lease(
+            origin, _nearer(limits.pool, limits.total), _nearer(limits.connect, limits.total)
+        )
+        try:
+            connection.begin(total_at)
+            await _send(connection, request, head, limits.write)
+            status, headers = await connection.head(limits.first_byte)
+        except BaseException:  # also a cancellation: whatever ends the wait closes the connection
+            self.pool.give_back(connection)
+            raise
+        body = _Body(self.pool, connection, limits.read)
+        return httpx.Response(status, headers=headers, stream=body, extensions=_EXTENSIONS)
+
+    async def aclose(self) -> None:
+        """Close every connection at once."""
+        await self.pool.close()
+
+    async def _open(self, origin: Origin) -> Connection:
+        scheme, host, port = origin
+        loop = asyncio.get_running_loop()
+        context = self._tls() if scheme == "https" else None
+        name = host if context is not None else None
+        connection = Connection(loop)
+        if self._uds is not None:
+            await loop.create_unix_connection(lambda: connection, self._uds, ssl=context, server_hostname=name)
+        else:
+            await loop.create_connection(lambda: connection, host, port, ssl=context, server_hostname=name)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._ssl is None:
+            self._ssl = ssl.create_default_context()
+        return self._ssl
+
+
+def _origin(url: httpx.URL) -> Origin:
+    if url.scheme not in _PORTS or not url.host:
+        raise httpx.UnsupportedProtocol("only http and https are spoken")
+    return url.scheme, url.host, url.port or _PORTS[url.scheme]
+
+
+def _nearer(one: float | None, other: float | None) -> float | None:
+    return min(one, other) if one is not None and other is not None else one if other is None else other
+
+
+async def _send(connection: Connection, request: httpx.Request, head: Head, limit: float | None) -> None:
+    """Send the request. A response that begins early ends the sending, and with it the use of the connection."""
+    if isinstance(request.stream, httpx.ByteStream):
+        body = b"".join(request.stream)
+        if len(body) != head.length:
+            raise httpx.LocalProtocolError("the body is not as long as its Content-Length")
+        await connection.send(head.data + body, limit)
+        connection.sent()
+        return
+    going = await connection.send(head.data, limit)
+    async for data in _framed(request, head):
+        if not going:
+            return
+        going = await connection.send(data, limit)
+    connection.sent()
+
+
+async def _framed(request: httpx.Request, head: Head) -> AsyncIterator[bytes]:
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    total = 0
+    async for data in request.stream:
+        total += len(data)
+        if head.framing is not Framing.CHUNKED and total > head.length:
+            raise httpx.LocalProtocolError("the body is longer than its Content-Length")
+        if data:
+            yield encode_chunk(data) if head.framing is Framing.CHUNKED else data
+    if head.framing is Framing.CHUNKED:
+        yield LAST_CHUNK
+    elif total < head.length:
+        raise httpx.LocalProtocolError("the body is shorter than its Content-Length")
