@@ -1,0 +1,130 @@
+"""One place in a client's body: its value, its path, and where the leaves found there go.
+
+A node hands out values only through checks, so what a handler of the dialect puts into the vetted tree is a screened leaf,
+an enumerated value, a pattern-checked id, a number in its range, a flag, or null.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.errors import BadRequest, TooLarge
+from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
+
+
+@dataclass(slots=True)
+class Found:
+    """What one parse has found so far."""
+
+    limit: int
+    leaves: list[Leaf] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+
+    def add(self, leaf: Leaf) -> None:
+        """Raises TooLarge beyond the limit."""
+        if len(self.leaves) >= self.limit:
+            raise TooLarge(f"the request has more than {self.limit} texts", param=leaf.path)
+        self.leaves.append(leaf)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of the body at its path. All methods raise BadRequest naming the path."""
+
+    value: Any
+    path: str
+    found: Found
+
+    def fault(self, what: str) -> BadRequest:
+        """The error of this place; it never quotes a value."""
+        return BadRequest(f"{self.path}: {what}", param=self.path)
+
+    def object(self) -> Node:
+        """This node, which must be an object."""
+        if not isinstance(self.value, dict):
+            raise self.fault("must be an object")
+        return self
+
+    def only(self, *names: str) -> Node:
+        """This node, which must be an object without other keys than these."""
+        for name in self.object().value:
+            if name not in names:
+                raise self._at(name).fault("this field is not supported")
+        return self
+
+    def has(self, name: str) -> bool:
+        """True when the object has the key, null or not."""
+        return name in self.object().value
+
+    def get(self, name: str) -> Any:
+        """The raw value of a key, only to be compared; None where it is absent."""
+        return self.object().value.get(name)
+
+    def member(self, name: str) -> Node:
+        """The node of a key; a missing one is a fault."""
+        if not self.has(name):
+            raise self._at(name).fault("this field is required")
+        return self._at(name)
+
+    def items(self, wanted: str = "a list") -> list[Node]:
+        """The nodes of a list."""
+        if not isinstance(self.value, list):
+            raise self.fault(f"must be {wanted}")
+        return [Node(item, f"{self.path}[{place}]", self.found) for place, item in enumerate(self.value)]
+
+    def string(self) -> str:
+        """A string, only to be compared."""
+        if not isinstance(self.value, str):
+            raise self.fault("must be a string")
+        return self.value
+
+    def choice(self, *values: str, fault: str = "") -> str:
+        """One of the enumerated values."""
+        if self.string() not in values:
+            raise self.fault(fault or f"must be one of {', '.join(values)}")
+        return self.string()
+
+    def match(self, pattern: re.Pattern[str], name: str) -> str:
+        """A string of a pattern that leaves no room for words."""
+        if pattern.fullmatch(self.string()) is None:
+            raise self.fault(f"is not {name}")
+        return self.string()
+
+    def flag(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            raise self.fault("must be true or false")
+        return self.value
+
+    def integer(self, low: int, high: int = 2**31 - 1) -> int:
+        """A whole number from ``low`` to ``high``."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
+            raise self.fault(f"must be an integer from {low} to {high}")
+        return self.value
+
+    def number(self, low: float, high: float) -> float:
+        """A number from ``low`` to ``high``."""
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool) or not low <= self.value <= high:
+            raise self.fault(f"must be a number from {low:g} to {high:g}")
+        return self.value
+
+    def leaf(self, role: Role, channel: Channel, origin: Origin, *, new: bool) -> str:
+        """A string that is screened."""
+        text = self.string()
+        self.found.add(Leaf(self.path, text, role, channel, origin, new))
+        return text
+
+    def note(self, key: str, role: Role, channel: Channel, origin: Origin, *, new: bool) -> None:
+        """A key of free JSON, screened like a value."""
+        self.found.add(Leaf(f"{self._at(key).path}~key", key, role, channel, origin, new))
+
+    def use(self, feature: Feature) -> None:
+        """Report a feature that a profile may refuse."""
+        self.found.uses.append(Use(feature, self.path))
+
+    def _at(self, name: str) -> Node:
+        """The node of a key. A name that is no plain word does not get into paths: it is a client's text."""
+        plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else "*"
+        return Node(self.object().value.get(name), f"{self.path}.{plain}" if self.path else plain, self.found)
