@@ -98,7 +98,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _incomplete(self, head: bytes) -> None:
         if len(head) > MAX_HEAD:
             raise HeadRefused("head_too_large", f"the head is over {MAX_HEAD} bytes", 431)
-        if bare_line_end(head[:-1]) or (len(head) > MAX_LINE and b"\r\n" not in head):
+        if bare_line_end(head.removesuffix(b"\r")) or (len(head) > MAX_LINE and b"\r\n" not in head):
             raise HeadRefused("bare_line_end", "a line of the head does not end in CRLF, or does not end at all")
         self._head, self._searched = head, len(head)
 

@@ -1,0 +1,153 @@
+"""The edge over real sockets: bad bytes never reach the application, and slow clients are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+from support.raw_http import edge_server, exchange_raw
+
+from gateway import edge
+from gateway.edge import EdgeSettings
+from gateway.edge_head import Head
+
+GOOD = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+
+
+async def test_a_good_request_is_served_and_the_connection_kept() -> None:
+    """Two requests on one connection, cut at every byte, are two requests."""
+    async with edge_server(EdgeSettings()) as server:
+        crumbs = [GOOD[at : at + 1] for at in range(len(GOOD))]
+        answer = await exchange_raw(server.port, *crumbs, GOOD, wait=0.3)
+    assert answer.count(b"200 OK") == 2
+    assert [body for *_, body in server.seen] == [b"hi", b"hi"]
+
+
+BAD = [
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nPOST /x HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /v1/messages HTTP/1.1\nHost: a\n\n",
+    b"POST /v1/messages HTTP/1.1\r\nHost: a\nX: y\r\n\r\n",
+    b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nX: a\r\n folded\r\n\r\n",
+    b"GET http://evil/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"GET /" + b"a" * 100_000,
+    b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 2000 + b"\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 200_000 + b"\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Trusted-User: admin\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", BAD, ids=range(len(BAD)))
+async def test_bad_framing_is_refused_and_the_connection_closed(raw: bytes) -> None:
+    """One typed refusal, nothing reaches the application as a request, and nothing after it is read."""
+    async with edge_server(EdgeSettings()) as server:
+        answer = await exchange_raw(server.port, raw + GOOD, wait=2)
+        assert not server.seen
+    assert len(server.refused) == 1
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert b"connection: close" in head
+    assert json.loads(body)["error"]["code"] == server.refused[0]
+
+
+async def test_a_bad_second_request_does_not_corrupt_an_answer_under_way() -> None:
+    """The first answer arrives whole; the connection closes after it."""
+    async with edge_server(EdgeSettings()) as server:
+        server.large, server.delay = 1000, 0.3
+        answer = await exchange_raw(server.port, GOOD, b"GET / HTTP/1.1\r\n\r\n", pause=0.1, wait=2)
+    assert server.refused == ["bad_host"]
+    assert answer.endswith(b"x" * 1000)
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_bad_second_request_ends_a_first_one_that_has_no_answer_yet() -> None:
+    """Smuggling costs the connection: the refusal is the last thing on it."""
+    async with edge_server(EdgeSettings()) as server:
+        answer = await exchange_raw(server.port, GOOD + b"GET / HTTP/1.1\r\n\r\n" + GOOD, wait=2)
+    assert server.refused == ["bad_host"]
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"connection: close" in answer
+
+
+async def test_what_only_httptools_refuses_is_refused_in_our_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should the parser find a fault that the check did not, the client gets the same kind of answer."""
+    admit_anything = lambda raw, _hosts: Head(raw, 0, chunked=False)  # noqa: E731
+    monkeypatch.setattr(edge, "check_head", admit_anything)
+    async with edge_server(EdgeSettings()) as server:
+        answer = await exchange_raw(server.port, b"NONSENSE\r\n\r\n", wait=2)
+    assert server.refused == ["bad_request"]
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "bad_request"
+
+
+async def test_a_half_read_connection_can_be_dropped() -> None:
+    """A client that goes away in the middle of a head leaves nothing behind."""
+    async with edge_server(EdgeSettings()) as server:
+        await exchange_raw(server.port, b"POST / HTT", wait=0.05)
+        await exchange_raw(server.port, GOOD[:-1], wait=0.05)
+        await asyncio.sleep(0.05)
+        assert not server.refused
+        assert not server.seen
+
+
+async def test_identity_headers_and_trailers_never_reach_the_application() -> None:
+    """What a client says of itself is gone before the application looks."""
+    raw = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX_Trusted_User: admin\r\nContent-Length: 2\r\n\r\nhi"
+    async with edge_server(EdgeSettings()) as server:
+        await exchange_raw(server.port, raw, wait=0.3)
+    ((_, _, headers, _),) = server.seen
+    assert headers == [(b"host", b"a"), (b"content-length", b"2")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", "head_timeout"),
+        (b"POST / HT", "head_timeout"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhi", "body_timeout"),
+    ],
+)
+async def test_slow_senders_are_cut(sent: bytes, code: str) -> None:
+    """A head or a body that does not arrive in time is refused with 408."""
+    async with edge_server(EdgeSettings(head=0.1, body=0.1)) as server:
+        answer = await exchange_raw(server.port, sent, wait=2)
+        assert not server.seen
+    assert server.refused == [code]
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_an_idle_kept_connection_may_wait_longer_than_a_head() -> None:
+    """The head deadline counts from the first byte of the next head, not from the last answer."""
+    async with edge_server(EdgeSettings(head=0.2)) as server:
+        answer = await exchange_raw(server.port, GOOD, GOOD, pause=0.4, wait=0.5)
+    assert answer.count(b"200 OK") == 2
+
+
+async def test_slow_readers_are_cut() -> None:
+    """A client that does not read loses its connection, and with it what was buffered for it."""
+    async with edge_server(EdgeSettings(write=0.2)) as server:
+        server.large = 20_000_000
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, GOOD)
+            async with asyncio.timeout(5):
+                while "write_timeout" not in server.refused:
+                    await asyncio.sleep(0.02)
+
+
+async def test_a_reader_that_catches_up_is_not_cut() -> None:
+    """The write deadline ends when the buffer drains."""
+    async with edge_server(EdgeSettings(write=1.0)) as server:
+        server.large = 5_000_000
+        answer = await exchange_raw(server.port, GOOD, wait=1.5)
+    assert len(answer) > 5_000_000
+    assert not server.refused
