@@ -1,0 +1,101 @@
+"""The chain over one answer: text in, a judgement per group and channel out.
+
+It keeps the whole text of the answer (the pipeline's answer cap bounds it), so that a judge that opens late judges all of
+it: a substitute that takes over, or every inline judge after new terms. A group's frontier never passes what a healthy
+member of the group has cleared, and never moves back.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from gateway.controls.base import Context
+from gateway.controls.roster import Roster, together
+from gateway.controls.rulings import AnswerRuling, answer_ruling
+from gateway.controls.seat import Seat, Step
+from gateway.exchange import ChannelKey, Direction, Exchange, Piece
+from gateway.terms import Group
+
+
+class Transcript:
+    """All text of an answer so far, by channel."""
+
+    def __init__(self) -> None:
+        self.ends: dict[ChannelKey, int] = {}
+        self._texts: dict[ChannelKey, list[str]] = {}
+        self._final: set[ChannelKey] = set()
+
+    def add(self, pieces: tuple[Piece, ...]) -> dict[ChannelKey, int]:
+        """Append; returns the new length of each channel named. Raises ValueError for a gap: the caller lost text."""
+        ends: dict[ChannelKey, int] = {}
+        for piece in pieces:
+            key = piece.key
+            end = self.ends.get(key, 0)
+            if piece.start != end:
+                raise ValueError(f"a piece starts at {piece.start}, not at {end}")
+            self._texts.setdefault(key, []).append(piece.text)
+            self.ends[key] = ends[key] = end + len(piece.text)
+            if piece.final:
+                self._final.add(key)
+        return ends
+
+    def whole(self) -> tuple[Piece, ...]:
+        """Everything so far, as one piece per channel."""
+        for key, parts in self._texts.items():
+            self._texts[key] = ["".join(parts)]
+        return tuple(Piece(key, 0, parts[0], key in self._final) for key, parts in self._texts.items())
+
+
+class AnswerChain:
+    """Judges one answer. Steps must not overlap."""
+
+    def __init__(
+        self, roster: Roster, exchange: Exchange, context: Context, transcript: Transcript | None = None
+    ) -> None:
+        self._roster = roster
+        self._exchange = exchange
+        self._context = context
+        self._transcript = transcript or Transcript()
+        inline, slow = roster.groups(context.terms, Direction.OUTPUT)
+        names = _distinct([*inline, *slow])
+        self.groups: tuple[str, ...] = tuple(names)
+        seats = [
+            Seat(name, group, roster, exchange, context) for name, group in zip(names, [*inline, *slow], strict=True)
+        ]
+        self._inline, self._slow = seats[: len(inline)], seats[len(inline) :]
+
+    async def step(self, pieces: tuple[Piece, ...]) -> AnswerRuling:
+        """Judge new text, which joins what came before without a gap. Never raises for a control's fault.
+
+        ``judgements`` names every group, with one judgement per channel in ``pieces``; more where a late judge spoke about
+        all channels. Where a verdict is not allow, the frontier stays where it was.
+        """
+        ends = self._transcript.add(pieces)
+        step = Step(pieces, ends, self._transcript)
+        tallies = [await seat.step(step) for seat in self._inline]
+        if self._slow:
+            tallies += await together([partial(seat.step, step) for seat in self._slow])
+        return answer_ruling(tallies)
+
+    def under(self, context: Context) -> AnswerChain:
+        """The same answer under newer terms; use it instead of this chain from the next step on.
+
+        Inline judges open anew and judge the whole text at the next step (an added rule applies at once). Other judges go
+        on where nothing that they were opened under has changed, and open anew where something has. Unchanged groups keep
+        their frontiers; a new group starts at zero.
+        """
+        chain = AnswerChain(self._roster, self._exchange, context, self._transcript)
+        before = {seat.group: seat for seat in [*self._inline, *self._slow]}
+        for seat in [*chain._inline, *chain._slow]:
+            if seat.group in before:
+                seat.follow(before[seat.group], inline=seat in chain._inline)
+        return chain
+
+
+def _distinct(groups: list[Group]) -> list[str]:
+    """The groups' names, made distinct: joined terms may hold two versions of a group, and both must be satisfied."""
+    names: list[str] = []
+    for group in groups:
+        version = sum(name.partition("~")[0] == group.name for name in names)
+        names.append(f"{group.name}~{version + 1}" if version else group.name)
+    return names
