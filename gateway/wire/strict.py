@@ -1,0 +1,76 @@
+"""Strict JSON: UTF-8 only, one document, no duplicate keys, bounded depth, keys and numbers. Nothing here guesses.
+
+msgspec refuses what JSON forbids (NaN, comments, trailing bytes, byte order marks, lone surrogates). It does not refuse duplicate keys,
+integers beyond 2**53, or NUL in strings, and it raises RecursionError on depth: those are ours.
+Duplicates are found exactly and cheaply: outside of strings each colon is one key, so the colons must equal the keys that were decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from gateway.errors import BadRequest, TooLarge
+from gateway.wire.base import WireLimits
+
+MAX_INTEGER = 2**53
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def loads(body: bytes, limits: WireLimits) -> dict[str, Any]:
+    """The object that the body holds. Raises BadRequest (``code`` says what is wrong) or TooLarge."""
+    try:
+        tree = _decoder.decode(body)
+    except RecursionError as error:
+        raise TooLarge(f"nested deeper than {limits.depth} levels", code="json_too_deep") from error
+    except UnicodeDecodeError as error:
+        raise BadRequest("the body is not UTF-8", code="not_utf8") from error
+    except msgspec.MsgspecError as error:
+        raise BadRequest("the body is not one valid JSON document in UTF-8", code="invalid_json") from error
+    if not isinstance(tree, dict):
+        raise BadRequest("the body is not a JSON object", code="invalid_json")
+    keys = _walk(tree, limits.depth)
+    if keys > limits.keys:
+        raise TooLarge(f"more than {limits.keys} keys", code="too_many_keys")
+    # Colons inside strings only add to the count, so the strings need a look only when the counts differ.
+    if body.count(b":") != keys and _STRINGS.sub(b"", body).count(b":") != keys:
+        raise BadRequest("an object has the same key twice", code="duplicate_key")
+    if b"\\u0000" in body and _holds_nul(tree):
+        raise BadRequest("a string holds NUL", code="nul_character")
+    return tree
+
+
+def dumps(tree: Any) -> bytes:
+    """Our serialisation."""
+    return _encoder.encode(tree)
+
+
+def _walk(value: Any, depth: int) -> int:
+    """Check depth and numbers; the number of keys. Recursion is bounded by ``depth``."""
+    kind = type(value)
+    if kind is str:
+        return 0
+    if kind is dict or kind is list:
+        if depth == 0:
+            raise TooLarge("nested too deep", code="json_too_deep")
+        keys, items = (len(value), value.values()) if kind is dict else (0, value)
+        for item in items:
+            if type(item) is not str:
+                keys += _walk(item, depth - 1)
+        return keys
+    if kind is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise BadRequest("an integer is beyond 2**53", code="number_out_of_range")
+    return 0
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any("\x00" in key or _holds_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(_holds_nul(item) for item in value)
