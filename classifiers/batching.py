@@ -171,12 +171,14 @@ class Workers:
         return thread
 
     def _work(self) -> None:
-        job: Job | None = None
+        while (job := self._queue.get()) is not None:
+            if not job.dropped:
+                self._guarded(job)
+
+    def _guarded(self, job: Job) -> None:
         finished = False
         try:
-            while (job := self._queue.get()) is not None:
-                if not job.dropped:
-                    self._step(job)
+            self._step(job)
             finished = True
         finally:
             if not finished:
@@ -212,9 +214,8 @@ class Workers:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _on_death(self, thread: threading.Thread, job: Job | None) -> None:
-        if job is not None:
-            job.fail(ClassifierUnavailable("a worker died"))
+    def _on_death(self, thread: threading.Thread, job: Job) -> None:
+        job.fail(ClassifierUnavailable("a worker died"))
         self._threads.remove(thread)
         if not self._closed:
             self.restarts += 1
