@@ -1,0 +1,106 @@
+"""Scores of every text by a head that has not seen the text's source, and heads for all the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from classifiers.train.embed import Embedded, highest_per_text
+from classifiers.train.labels import Example
+from classifiers.train.logistic import Floats, fit, probabilities
+
+# Sources that are held out together: sets by one author, and small ones. A source named nowhere is a fold of its own.
+FOLDS: Final[Mapping[str, str]] = {
+    "authored pairs": "authored",
+    "authored near misses": "authored",
+    "hand-written near-miss (dev)": "authored",
+    "declare-lab/red-instruct (CatQA)": "red teaming",
+    "declare-lab/red-instruct (HarmfulQA)": "red teaming",
+    "google-research-datasets/aart-ai-safety-dataset": "red teaming",
+    "llm-attacks/llm-attacks (AdvBench, via PyRIT)": "red teaming",
+    "Jarviswang94/Multilingual_safety_benchmark (XSafety)": "red teaming",
+    "openai/grade-school-math (GSM8K)": "exercises",
+    "openai/human-eval": "exercises",
+    "mandyyyyii/scibench": "exercises",
+    "meta-llama/PurpleLlama (CyberSecEval FRR)": "assistants",
+    "yizhongw/self-instruct (user-oriented, seeds)": "assistants",
+    "lm-sys/FastChat (MT-Bench, Vicuna bench)": "assistants",
+}
+# Written by hand to look harmful or to mirror a harmful request: each counts like a positive, not as one of thousands.
+HARD_SOURCES: Final = frozenset({"authored pairs", "authored near misses", "hand-written near-miss (dev)"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How strongly coefficients are held back, and what a group of rows weighs beside one positive row."""
+
+    ridge: float = 0.1
+    benign: float = 300.0
+    adjacent: float = 300.0
+    other_harm: float = 50.0
+    hard: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """One linear output per category: ``weights`` [categories, hidden], ``bias`` [categories]."""
+
+    weights: Floats
+    bias: Floats
+
+
+def fold_of(example: Example) -> str:
+    """The fold of an example's source."""
+    return FOLDS.get(example.row.source, example.row.source)
+
+
+def _text_weights(examples: Sequence[Example], targets: Sequence[float | None], recipe: Recipe) -> Floats:
+    totals = {"benign": recipe.benign, "adjacent": recipe.adjacent, "other_harm": recipe.other_harm}
+    groups = [
+        "single" if example.row.source in HARD_SOURCES or (target == 1.0 and example.kind == "cbrn") else example.kind
+        for example, target in zip(examples, targets, strict=True)
+    ]
+    counts = {group: groups.count(group) for group in totals}
+    return np.array(
+        [
+            0.0 if target is None else totals[group] / counts[group] if group in totals else recipe.hard
+            for group, target in zip(groups, targets, strict=True)
+        ]
+    )
+
+
+def fit_category(
+    category: str, examples: Sequence[Example], data: Embedded, recipe: Recipe, keep: Floats
+) -> tuple[Floats, float]:
+    """Coefficients and bias of one category; ``keep`` [texts] is 1 for the texts to learn from and 0 for the others."""
+    targets = [example.target(category) if kept else None for example, kept in zip(examples, keep, strict=True)]
+    per_text = _text_weights(examples, targets, recipe)
+    # A long text has many windows; together they weigh as much as a short one.
+    windows = np.bincount(data.owners, minlength=len(examples))
+    weights = (per_text / np.maximum(1, windows))[data.owners]
+    known = np.array([target or 0.0 for target in targets])[data.owners]
+    return fit(data.vectors.astype(np.float64), known, weights, recipe.ridge)
+
+
+def fit_heads(categories: Sequence[str], examples: Sequence[Example], data: Embedded, recipe: Recipe) -> Heads:
+    """Heads of all categories from all examples, rounded as they are stored."""
+    fitted = [fit_category(category, examples, data, recipe, np.ones(len(examples))) for category in categories]
+    return Heads(np.round([weights for weights, _ in fitted], 6), np.round([bias for _, bias in fitted], 6))
+
+
+def held_out_scores(
+    category: str, examples: Sequence[Example], data: Embedded, recipe: Recipe, advance: Callable[[], None]
+) -> Floats:
+    """For each text, the highest window score by a head that learned from the other folds only."""
+    folds = [fold_of(example) for example in examples]
+    scores = np.zeros(len(examples))
+    for fold in sorted(set(folds)):
+        inside = np.array([one == fold for one in folds])
+        weights, bias = fit_category(category, examples, data, recipe, (~inside).astype(np.float64))
+        chances = probabilities(data.vectors @ weights + bias)
+        scores[inside] = highest_per_text(chances, data.owners, len(examples))[inside]
+        advance()
+    return scores
