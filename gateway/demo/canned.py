@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -127,6 +128,8 @@ async def _serve(port: int, chat: ChatServer, model: str) -> None:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
-    """Blocks in a thread until whoever started us goes away."""
-    sys.stdin.buffer.read()
-    loop.call_soon_threadsafe(over.set)
+    """Blocks in a thread until whoever started us goes away. Reads the descriptor: a lock of sys.stdin would trouble the exit."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop ended first
+        loop.call_soon_threadsafe(over.set)
