@@ -7,6 +7,7 @@ member of the group has cleared, and never moves back.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from gateway.controls.base import Context
@@ -14,7 +15,9 @@ from gateway.controls.roster import Roster, together
 from gateway.controls.rulings import AnswerRuling, answer_ruling
 from gateway.controls.seat import Seat, Step
 from gateway.exchange import ChannelKey, Direction, Exchange, Piece
-from gateway.terms import Group
+from gateway.terms import Group, Terms
+
+__all__ = ["AnswerChain", "AnswerRuling"]
 
 
 class Transcript:
@@ -44,6 +47,10 @@ class Transcript:
         for key, parts in self._texts.items():
             self._texts[key] = ["".join(parts)]
         return tuple(Piece(key, 0, parts[0], key in self._final) for key, parts in self._texts.items())
+
+    def ending(self) -> tuple[Piece, ...]:
+        """An empty piece at the end of every channel."""
+        return tuple(Piece(key, end, "", key in self._final) for key, end in self.ends.items())
 
 
 class AnswerChain:
@@ -77,19 +84,20 @@ class AnswerChain:
             tallies += await together([partial(seat.step, step) for seat in self._slow])
         return answer_ruling(tallies)
 
-    def under(self, context: Context) -> AnswerChain:
-        """The same answer under newer terms; use it instead of this chain from the next step on.
+    def reopen(self, terms: Terms) -> tuple[AnswerChain, tuple[Piece, ...]]:
+        """The same answer under newer terms: the chain to use from now on, and the pieces of its first step.
 
-        Inline judges open anew and judge the whole text at the next step (an added rule applies at once). Other judges go
-        on where nothing that they were opened under has changed, and open anew where something has. Unchanged groups keep
-        their frontiers; a new group starts at zero.
+        The pieces hold no new text; stepping them makes every judge that opens anew judge the whole answer so far. Those are
+        the inline ones (an added rule applies at once), and others where something that they were opened under has changed.
+        Unchanged groups keep their frontiers; a group that was not there before starts at zero.
         """
+        context = replace(self._context, terms=terms)
         chain = AnswerChain(self._roster, self._exchange, context, self._transcript)
         before = {seat.group: seat for seat in [*self._inline, *self._slow]}
         for seat in [*chain._inline, *chain._slow]:
             if seat.group in before:
                 seat.follow(before[seat.group], inline=seat in chain._inline)
-        return chain
+        return chain, self._transcript.ending()
 
 
 def _distinct(groups: list[Group]) -> list[str]:

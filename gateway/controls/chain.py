@@ -24,6 +24,8 @@ from gateway.exchange import Direction, Exchange
 from gateway.terms import Group
 from gateway.verdict import Outcome, Reason, Verdict, allow
 
+__all__ = ["Chain", "Ruling"]
+
 
 class Chain:
     """Runs controls. One per process; keeps no state between exchanges but the controls' circuits."""

@@ -103,7 +103,7 @@ class Seat:
             await self._watch(tally, step)
         if not self._deciders:
             tally.verdict = allow(self.group.members[0])
-            tally.judgements = self._all_of(step.text, tally.verdict)
+            tally.judgements = self._all_of(step.ends, tally.verdict)
             return tally
         while self._position < len(self._deciders):
             stand = self._stand or Stand(self._deciders[self._position])
@@ -169,13 +169,13 @@ class Seat:
         """Nobody is left: nothing moves, or everything does where the profile says so."""
         standing = self._roster.settle(tally, self.group, self._deciders)
         if tally.passed_open:
-            tally.judgements = self._all_of(step.text, allow(standing.control))
+            tally.judgements = self._all_of(step.text.ends, allow(standing.control))
             return
         tally.judgements = tuple(Judgement(key, self._frontier.get(key, 0), standing) for key in step.ends)
 
-    def _all_of(self, text: Text, verdict: Verdict) -> tuple[Judgement, ...]:
-        self._frontier = dict(text.ends)
-        return tuple(Judgement(key, end, verdict) for key, end in text.ends.items())
+    def _all_of(self, ends: Mapping[ChannelKey, int], verdict: Verdict) -> tuple[Judgement, ...]:
+        self._frontier.update(ends)
+        return tuple(Judgement(key, end, verdict) for key, end in ends.items())
 
 
 def _summed(member: str, judgements: tuple[Judgement, ...]) -> Verdict:
