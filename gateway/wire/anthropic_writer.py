@@ -55,6 +55,8 @@ STOP_DETAILS = {
     "category": "general_harms",
     "explanation": "This request or its answer was blocked by the safeguards of this service.",
 }
+_REFUSAL = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": STOP_DETAILS}
+_OPEN = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 _ZERO = Usage(0, 0)
 _NO_IDS = ("", "")
 
@@ -114,6 +116,10 @@ def _arguments(text: str) -> dict[str, Any]:
         raise UpstreamMalformed("the arguments of a tool call are not a JSON object") from error
 
 
+def _stop(finish: Finish) -> dict[str, Any]:
+    return {"stop_reason": STOP_REASONS[finish.reason], "stop_sequence": finish.stop_sequence, "stop_details": None}
+
+
 class Writer:
     """Per exchange. ``released`` counts UTF-8 bytes of text, thinking, tool names and tool arguments that were encoded."""
 
@@ -147,8 +153,7 @@ class Writer:
     def blocked(self) -> bytes:
         """Close what is open and end with the refusal; from the very beginning where nothing was written yet."""
         self._usage = _ZERO
-        delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": STOP_DETAILS}
-        return self._terminate(delta)
+        return self._terminate(_REFUSAL)
 
     def failed(self, error: GatewayError) -> bytes:
         """An error event; no ``message_stop`` comes after it."""
@@ -162,16 +167,11 @@ class Writer:
         blocks: list[_Block] = []
         for event in events:
             self._gather(blocks, event)
-        stop = {
-            "stop_reason": STOP_REASONS[self._finish.reason],
-            "stop_sequence": self._finish.stop_sequence,
-        }
-        return strict.dumps(self._message([block.body() for block in blocks], stop, self._usage))
+        return strict.dumps(self._message([block.body() for block in blocks], _stop(self._finish), self._usage))
 
     def whole_blocked(self) -> bytes:
         """The refusal as a whole message without content."""
-        stop = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": STOP_DETAILS}
-        return strict.dumps(self._message([], stop, _ZERO))
+        return strict.dumps(self._message([], _REFUSAL, _ZERO))
 
     def _gather(self, blocks: list[_Block], event: AnswerEvent) -> None:
         """One event of a whole answer."""
@@ -238,14 +238,11 @@ class Writer:
         if self._started:
             return b""
         self._started = True
-        stop = {"stop_reason": None, "stop_sequence": None}
-        message = self._message([], stop, Usage(self._usage.prompt, 0, self._usage.cached))
+        message = self._message([], _OPEN, Usage(self._usage.prompt, 0, self._usage.cached))
         return _event("message_start", {"type": "message_start", "message": message})
 
     def _end(self) -> bytes:
-        return self._terminate(
-            {"stop_reason": STOP_REASONS[self._finish.reason], "stop_sequence": self._finish.stop_sequence}
-        )
+        return self._terminate(_stop(self._finish))
 
     def _terminate(self, delta: dict[str, Any]) -> bytes:
         if self._ended:
