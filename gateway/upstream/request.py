@@ -1,7 +1,7 @@
 """An httpx request to the bytes of an HTTP/1.1 request. No I/O.
 
-The head is built once and then held against one grammar, so that nothing in a header value, a target or a method can end a line and
-begin another one.
+The head is built once and then held against one grammar and its number of lines, so that nothing in a header, a target or a method can
+end a line and begin another one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def encode_head(request: httpx.Request) -> Head:
         parts += (name, b": ", value, b"\r\n")
     parts.append(b"\r\n")
     head = b"".join(parts)
-    if _HEAD.fullmatch(head) is None:
+    lines = len(request.headers.raw) + 2
+    if head.count(b"\n") != lines or _HEAD.fullmatch(head) is None:
         raise httpx.LocalProtocolError("the head of the request is not plain HTTP/1.1", request=request)
     return Head(head, *_framing(request))
 

@@ -141,7 +141,7 @@ class ResponseReader:
             self.buffered += len(data)
 
     def on_message_complete(self) -> None:
-        if self.head_done and not self.complete:
+        if self.head_done and not self.complete and self._fault is None:
             assert self._parser is not None
             self.complete = True
             self.keep_alive = self._parser.should_keep_alive()
