@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.exchange import Channel, Feature, Origin, Role
-from gateway.wire.anthropic_node import Node
+from gateway.exchange import Channel, Feature, Leaf, Origin, Role
+from gateway.wire.anthropic_node import Found, Node, plain
 
 ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
@@ -47,6 +47,18 @@ class Voice:
         return replace(self, place=place, origin=Origin.THIRD_PARTY)
 
 
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A voice in one channel."""
+
+    voice: Voice
+    channel: Channel
+
+    def leaf(self, path: str, text: str) -> Leaf:
+        """One text of it."""
+        return Leaf(path, text, self.voice.role, self.channel, self.voice.origin, self.voice.new)
+
+
 def content(node: Node, voice: Voice) -> Any:
     """A content: one string, or a list of blocks."""
     if isinstance(node.value, str):
@@ -56,11 +68,12 @@ def content(node: Node, voice: Voice) -> Any:
 
 def block(node: Node, voice: Voice) -> dict[str, Any]:
     """One block, in a place that takes its type."""
-    kind = node.member("type").string()
+    given = node.member("type")
+    kind = given.string()
     if kind not in PLACES:
-        raise node.member("type").fault("this type of block is not supported")
+        raise given.fault("this type of block is not supported")
     if voice.place not in PLACES[kind]:
-        raise node.member("type").fault(f"a block of this type has no place in {voice.place} content")
+        raise given.fault(f"a block of this type has no place in {voice.place} content")
     return {"type": kind, **_BLOCKS[kind](node, voice)}
 
 
@@ -70,16 +83,24 @@ def leaf(node: Node, voice: Voice, channel: Channel = Channel.CONTENT) -> str:
 
 
 def tree(node: Node, voice: Voice, channel: Channel) -> Any:
-    """Free JSON: every string and every key is screened."""
-    if isinstance(node.value, dict):
-        out = {}
-        for key in node.value:
-            node.note(key, voice.role, channel, voice.origin, new=voice.new)
-            out[key] = tree(node.member(key), voice, channel)
-        return out
-    if isinstance(node.value, list):
-        return [tree(item, voice, channel) for item in node.items()]
-    return leaf(node, voice, channel) if isinstance(node.value, str) else node.value
+    """Free JSON: every string and every key is screened. A key's path ends in ``~key``."""
+    return _tree(node.value, node.path, node.found, Speech(voice, channel))
+
+
+def _tree(value: Any, path: str, found: Found, speech: Speech) -> Any:
+    if isinstance(value, str):
+        found.add(speech.leaf(path, value))
+        return value
+    if isinstance(value, list):
+        return [_tree(item, f"{path}[{place}]", found, speech) for place, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    out = {}
+    for key, item in value.items():
+        below = f"{path}.{plain(key)}"
+        found.add(speech.leaf(below + "~key", key))
+        out[key] = _tree(item, below, found, speech)
+    return out
 
 
 def cache_control(node: Node) -> dict[str, Any] | None:

@@ -29,9 +29,12 @@ class Found:
         self.leaves.append(leaf)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Node:
-    """A value of the body at its path. All methods raise BadRequest naming the path."""
+    """A value of the body at its path. All methods raise BadRequest naming the path.
+
+    Not frozen, since a body has thousands of nodes and a frozen one costs three times as much; nobody changes one.
+    """
 
     value: Any
     path: str
@@ -51,7 +54,7 @@ class Node:
         """This node, which must be an object without other keys than these."""
         for name in self.object().value:
             if name not in names:
-                raise self._at(name).fault("this field is not supported")
+                raise self._at(plain(name)).fault("this field is not supported")
         return self
 
     def has(self, name: str) -> bool:
@@ -64,7 +67,7 @@ class Node:
 
     def member(self, name: str) -> Node:
         """The node of a key; a missing one is a fault."""
-        if not self.has(name):
+        if name not in self.object().value:
             raise self._at(name).fault("this field is required")
         return self._at(name)
 
@@ -72,7 +75,8 @@ class Node:
         """The nodes of a list."""
         if not isinstance(self.value, list):
             raise self.fault(f"must be {wanted}")
-        return [Node(item, f"{self.path}[{place}]", self.found) for place, item in enumerate(self.value)]
+        path, found = self.path, self.found
+        return [Node(item, f"{path}[{place}]", found) for place, item in enumerate(self.value)]
 
     def string(self) -> str:
         """A string, only to be compared."""
@@ -82,9 +86,10 @@ class Node:
 
     def choice(self, *values: str, fault: str = "") -> str:
         """One of the enumerated values."""
-        if self.string() not in values:
+        value = self.string()
+        if value not in values:
             raise self.fault(fault or f"must be one of {', '.join(values)}")
-        return self.string()
+        return value
 
     def match(self, pattern: re.Pattern[str], name: str) -> str:
         """A string of a pattern that leaves no room for words."""
@@ -116,15 +121,17 @@ class Node:
         self.found.add(Leaf(self.path, text, role, channel, origin, new))
         return text
 
-    def note(self, key: str, role: Role, channel: Channel, origin: Origin, *, new: bool) -> None:
-        """A key of free JSON, screened like a value."""
-        self.found.add(Leaf(f"{self._at(key).path}~key", key, role, channel, origin, new))
-
     def use(self, feature: Feature) -> None:
         """Report a feature that a profile may refuse."""
         self.found.uses.append(Use(feature, self.path))
 
     def _at(self, name: str) -> Node:
-        """The node of a key. A name that is no plain word does not get into paths: it is a client's text."""
-        plain = name if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) else "*"
-        return Node(self.object().value.get(name), f"{self.path}.{plain}" if self.path else plain, self.found)
+        """The node of a key that the dialect names."""
+        return Node(self.value.get(name), f"{self.path}.{name}" if self.path else name, self.found)
+
+
+def plain(name: str) -> str:
+    """A client's key as it may stand in a path: itself where it is a plain word, else ``*``, for paths get into logs."""
+    if name.isascii() and len(name) <= 64 and name.replace("-", "_").isidentifier():
+        return name
+    return "*"

@@ -55,29 +55,34 @@ class Splitter:
         self._seen_cr = data.endswith(b"\r")
         lines = data.splitlines()  # of bytes: splits at LF, CR and CRLF only
         tail = b"" if data[-1] in b"\r\n" else lines.pop()
-        events = [event for line in lines if (event := self._line(line)) is not None]
+        if lines and (self._partial or self._first):
+            lines[0] = self._first_line(lines[0])
+        events = []
+        for line in lines:
+            self._used += len(line) + 1
+            if self._used > self._max:
+                raise self._too_large()
+            if line:
+                self._field(line)
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
         self._partial += tail
-        self._check(len(self._partial))
+        if self._used + len(self._partial) >= self._max:
+            raise self._too_large()
         return tuple(events)
 
     def end(self) -> tuple[Event, ...]:
         """The stream is over. An incomplete event is discarded, as the standard says; ``pending`` tells that there was one."""
         return ()
 
-    def _line(self, line: bytes) -> Event | None:
-        """One line, completed by what was kept of it."""
-        if self._partial:
-            line = bytes(self._partial) + line
-            self._partial.clear()
-        self._check(len(line))
-        self._used += len(line) + 1
+    def _first_line(self, line: bytes) -> bytes:
+        """The line that completes what was kept; the very first one of a stream loses its byte order mark."""
+        line = bytes(self._partial) + line
+        self._partial.clear()
         if self._first:
             self._first = False
-            line = line.removeprefix(_BOM)
-        if not line:
-            return self._dispatch()
-        self._field(line)
-        return None
+            return line.removeprefix(_BOM)
+        return line
 
     def _field(self, line: bytes) -> None:
         """A field of the event; comments, ``id``, ``retry`` and unknown names are ignored."""
@@ -100,9 +105,8 @@ class Splitter:
         except UnicodeDecodeError as error:
             raise UpstreamMalformed("an event of the model server is not UTF-8") from error
 
-    def _check(self, more: int) -> None:
-        if self._used + more > self._max:
-            raise UpstreamMalformed(f"an event of the model server is larger than {self._max} bytes")
+    def _too_large(self) -> UpstreamMalformed:
+        return UpstreamMalformed(f"an event of the model server is larger than {self._max} bytes")
 
 
 def encode(data: bytes, event: str = "") -> bytes:

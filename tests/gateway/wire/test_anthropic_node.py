@@ -80,13 +80,11 @@ def test_a_fault_may_have_its_own_words() -> None:
 
 
 def test_findings_are_kept() -> None:
-    """Leaves, keys and uses are gathered in order, with their paths."""
+    """Leaves and uses are gathered in order, with their paths."""
     node = at({"k": "v"})
-    node.note("k", Role.USER, Channel.TOOL_CALL, Origin.USER, new=True)
     node.member("k").leaf(Role.USER, Channel.CONTENT, Origin.USER, new=False)
     node.member("k").use(Feature.MEDIA)
     assert node.found.leaves == [
-        Leaf("here.k~key", "k", Role.USER, Channel.TOOL_CALL, Origin.USER, new=True),
         Leaf("here.k", "v", Role.USER, Channel.CONTENT, Origin.USER, new=False),
     ]
     assert node.found.uses == [Use(Feature.MEDIA, "here.k")]

@@ -109,9 +109,9 @@ def test_an_event_may_be_as_large_as_the_limit_and_no_larger() -> None:
     """The limit is exact: an event of max_event bytes passes, one byte more does not, whole or in crumbs."""
     stream = b"data: 123456\n\n"
     for chunks in ([stream], crumbs(stream)):
-        assert split(chunks, len(stream) - 1)[0] == [Event("", "123456")]
+        assert split(chunks, len(stream))[0] == [Event("", "123456")]
         with pytest.raises(UpstreamMalformed):
-            split(chunks, len(stream) - 3)
+            split(chunks, len(stream) - 1)
 
 
 @pytest.mark.parametrize("flood", [b": c\n", b":\n\n", b"\n", b"\r\n", b"id: 1\n", b"data: x\n", b"x", b"event: e\n\n"])
