@@ -21,8 +21,8 @@ from gateway.exchange import (
     TextDelta,
     ToolCallStart,
 )
-from gateway.screening_calls import ARGUMENT_BYTES, read_call
-from gateway.screening_parts import Call, Part, Stretch, Tail
+from gateway.screening.calls import ARGUMENT_BYTES, read_call
+from gateway.screening.parts import Call, Part, Stretch, Tail
 
 SWITCHES = 32  # stretches of one choice that may be declared final before it ends
 PARTS = 1024  # stretches and calls of one answer

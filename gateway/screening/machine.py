@@ -1,22 +1,4 @@
-"""The hold-back machine: answer events and judges' frontiers in; release, hold or cut out. No I/O, no clock, no tasks.
-
-Order. Within a choice events leave first in, first out; choices do not wait for each other; ``Usage`` and ``AnswerEnd`` wait for
-everything before them. A text leaves up to the *least* frontier over all groups; a tool call leaves whole or not at all.
-
-Stretches. A channel's text is judged in stretches. As soon as something else of its choice follows, the stretch is final: judges
-then clear its tail without look-ahead, and what follows need not wait for the end of the choice. Servers do come back to a
-channel (content between parallel tool calls, reasoning before a second tool call): its text then opens a *new* stretch,
-which judges see under the next index and which begins with the last 2,048 characters of that kind of text, as context. So a
-phrase broken up by a change of channel (or of content block) is still read in one piece. After 32 such changes in a choice
-the machine declares nothing final before the choice ends: an answer that alternates is held, at bounded work, not refused.
-Keys of pieces are therefore numbered here, per choice and kind from 0; released events keep the upstream's keys.
-
-Tool calls. A call is judged when its arguments are a complete JSON object, which is looked for once when something else of the
-choice follows and again at its end (fragments of parallel calls may interleave). Its own key names its one, final piece.
-
-Failing closed. The first flag, cut, malformed event or nonsense of a judge ends everything: buffers are dropped and nothing
-leaves any more, whatever is reported later.
-"""
+"""The hold-back machine itself: what comes in, what goes out, and what ends it. The rules stand in the package's docstring."""
 
 from __future__ import annotations
 
@@ -27,13 +9,11 @@ from typing import assert_never
 
 from gateway.errors import UpstreamMalformed
 from gateway.exchange import AnswerEnd, AnswerEvent, Finish, OpaqueBlock, Piece, TextDelta, ToolCallStart, Usage
-from gateway.screening_calls import utf8_length
-from gateway.screening_choice import Choice, Roster, Single
-from gateway.screening_parts import Part
+from gateway.screening.calls import utf8_length
+from gateway.screening.choice import Choice, Roster, Single
+from gateway.screening.parts import Part
 from gateway.terms import Hold
 from gateway.verdict import Judgement, Outcome, Reason, Verdict, failed
-
-__all__ = ["EVENT_WEIGHT", "Nonsense", "Screening", "State"]
 
 EVENT_WEIGHT = 64  # what an event other than text counts against the cap, about its share of memory
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from gateway.exchange import AnswerEvent, ChannelKey, Piece, TextDelta, ToolCallStart
-from gateway.screening_calls import CallText, utf8_length
+from gateway.screening.calls import CallText, utf8_length
 
 CHUNK = 256  # characters up to which neighbouring additions are joined
 CARRY = 2048  # characters of context that a stretch takes over from the one before it
