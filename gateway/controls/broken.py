@@ -48,7 +48,8 @@ class Broken(Smallest):
 
     async def judge_input(self, exchange: Exchange, context: Context) -> Verdict:
         """Allow, as far as the fault lets it."""
-        return await self.spoil(await super().judge_input(exchange, context))
+        spoilt: Verdict = await self.spoil(await super().judge_input(exchange, context))
+        return spoilt
 
     def open_answer(self, exchange: Exchange, context: Context) -> AnswerJudge:
         """A judge with this control's fault."""
