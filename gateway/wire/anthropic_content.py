@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from gateway.exchange import Channel, Feature, Leaf, Origin, Role
@@ -19,7 +20,29 @@ BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 OPAQUE = re.compile(r"[A-Za-z0-9+/=_.:-]*")
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
-# How each block type is treated; the table of docs and tests. ``where`` names the places that take the block.
+
+class Treatment(StrEnum):
+    """What happens to a field or block."""
+
+    SCREENED = "screened"  # its strings are leaves
+    INERT = "inert"  # enumerated, a flag, or a number in its range
+    ROUTED = "routed"  # read by the gateway and replaced
+    REPORTED = "reported"  # no view can read it: named as a feature, which the level in force may refuse
+    REFUSED = "refused"  # 400, naming it
+
+
+# How each block type is treated; any other type is refused. Ids in them are checked against a pattern, marks are inert.
+BLOCKS: dict[str, tuple[Treatment, ...]] = {
+    "text": (Treatment.SCREENED,),
+    "image": (Treatment.REPORTED,),
+    "document": (Treatment.SCREENED, Treatment.REPORTED),  # by its source: text and blocks, or a PDF
+    "search_result": (Treatment.SCREENED,),
+    "tool_result": (Treatment.SCREENED,),
+    "tool_use": (Treatment.SCREENED,),
+    "thinking": (Treatment.SCREENED, Treatment.REPORTED),  # its text, its signature
+    "redacted_thinking": (Treatment.REPORTED,),
+}
+# The places that take each block.
 USER, ASSISTANT, RESULT, DOCUMENT = "user", "assistant", "tool_result", "document"
 PLACES: dict[str, frozenset[str]] = {
     "text": frozenset({USER, ASSISTANT, RESULT, DOCUMENT, "system"}),

@@ -1,32 +1,23 @@
 """Parses ``POST /v1/messages``: a client's bytes to an exchange whose body is rebuilt from vetted parts only.
 
-``FIELDS`` is the treatment of every top-level field; what it does not list is dropped and named.
+``FIELDS`` is the treatment of every top-level field; what it does not list is dropped and named. ``BLOCKS`` of
+``anthropic_content`` is the same for blocks; what that does not list is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 from gateway.exchange import Channel, Exchange, Feature, Origin, Role, Use
 from gateway.wire import strict
-from gateway.wire.anthropic_content import ASSISTANT, USER, Voice, cache_control, content, leaf, tree
+from gateway.wire.anthropic_content import ASSISTANT, USER, Treatment, Voice, cache_control, content, leaf, tree
 from gateway.wire.anthropic_node import Found, Node
 from gateway.wire.base import WireLimits
 
 DIALECT = "anthropic.messages"
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _OPERATOR = Voice("system", Role.SYSTEM, Origin.OPERATOR, new=True)
-
-
-class Treatment(StrEnum):
-    """What happens to a field."""
-
-    SCREENED = "screened"  # its strings are leaves
-    INERT = "inert"  # enumerated, a flag, or a number in its range
-    ROUTED = "routed"  # read by the gateway and replaced
-    REFUSED = "refused"  # 400, naming it
 
 
 FIELDS: dict[str, Treatment] = {

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import BadRequest
 from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
-from gateway.wire.anthropic_content import PLACES, Voice, block, cache_control, content, tree
+from gateway.wire.anthropic_content import BLOCKS, PLACES, Treatment, Voice, block, cache_control, content, tree
 from gateway.wire.anthropic_node import Found, Node
 
 USER = Voice("user", Role.USER, Origin.USER, new=True)
@@ -77,6 +77,18 @@ def test_cache_marks_are_inert(kind: str) -> None:
         refused({"type": kind, **SMALLEST[kind], "cache_control": {"type": "words"}}, voice) == "c.cache_control.type"
     )
     assert cache_control(at(None)) is None
+
+
+def test_the_table_of_blocks_says_what_happens() -> None:
+    """A block has leaves, or reported uses, exactly where the exported table says so."""
+    pdf = {"source": {"type": "base64", "media_type": "application/pdf", "data": "eA=="}, "title": "t"}
+    richer = {"document": pdf, "thinking": {"thinking": "a", "signature": "eA=="}, "tool_result": {"content": "a"}}
+    assert set(BLOCKS) == set(PLACES)
+    for kind, treatments in BLOCKS.items():
+        node = at({"type": kind, **SMALLEST[kind], **richer.get(kind, {})})
+        block(node, USER if "user" in PLACES[kind] else ASSISTANT)
+        assert bool(node.found.leaves) == (Treatment.SCREENED in treatments), kind
+        assert bool(node.found.uses) == (Treatment.REPORTED in treatments), kind
 
 
 def test_documents_and_results_are_third_party() -> None:

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 
 from gateway.errors import BadRequest, TooLarge
 from gateway.exchange import Exchange, Feature, Origin, Use
-from gateway.wire.anthropic_content import PLACES
-from gateway.wire.anthropic_request import FIELDS, Treatment, parse
+from gateway.wire.anthropic_content import PLACES, Treatment
+from gateway.wire.anthropic_request import FIELDS, parse
 from gateway.wire.base import WireLimits
 
 LIMITS = WireLimits()
