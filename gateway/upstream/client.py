@@ -20,7 +20,7 @@ DISCARD_BYTES = (
 )  # of an error body: read and thrown away so that the connection can be kept; beyond, it is closed
 DISCARD_SECONDS = 1.0
 RETRY_AFTER_MAX = 3600
-_PATH = re.compile(r"(?:/[A-Za-z0-9_.-]+)*/?")
+_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.-]+)*/?")  # no empty, dot or dot-dot segment
 _DIGITS = re.compile(r"[0-9]{1,9}")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -137,8 +137,10 @@ def _base(url: str) -> httpx.URL:
         raise ValueError(f"not a URL: {fault}") from fault
     if base.scheme not in {"http", "https"} or not base.host or base.userinfo or base.query or base.fragment:
         raise ValueError("the address of a model server is http(s)://host[:port][/prefix], nothing more")
-    if _PATH.fullmatch(base.path) is None:
-        raise ValueError("the path prefix of a model server has only letters, digits and ._-")
+    if base.port is not None and not 1 <= base.port <= 65535:
+        raise ValueError("the address of a model server has a port between 1 and 65535")
+    if _PATH.fullmatch(base.path) is None or base.path.rstrip("/").endswith("/v1"):
+        raise ValueError("the path prefix of a model server has only letters, digits and ._- and stops before /v1")
     return base
 
 

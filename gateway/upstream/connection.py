@@ -85,8 +85,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-        if not self.lost.done():
-            self.lost.set_result(None)
+        self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -210,9 +209,10 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._reading_paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-        self._reading_paused = False
+        if self._reading_paused:
+            self._reading_paused = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
 
     # Deadlines: one timer for each connection, moved only when a nearer deadline comes; an early ring is re-armed.
 

@@ -68,10 +68,8 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """The exchange on this connection is over, well or badly. Safe to call twice."""
-        origin = self._leased.pop(connection, None)
-        if origin is None:
-            return
+        """The exchange on this connection is over, well or badly. To be called once for each lease."""
+        origin = self._leased.pop(connection)
         if connection.finish() and not self._closed:
             loop = asyncio.get_running_loop()
             connection.idle_since = loop.time()

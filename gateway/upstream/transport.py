@@ -78,8 +78,9 @@ class _Body(httpx.AsyncByteStream):
         self._end()
 
     def _end(self) -> None:
-        self._over = True
-        self._pool.give_back(self._connection)
+        if not self._over:  # once only: by now the connection may carry the exchange of somebody else
+            self._over = True
+            self._pool.give_back(self._connection)
 
 
 class FastTransport(httpx.AsyncBaseTransport):
