@@ -166,6 +166,19 @@ def test_calls_are_screened_whole() -> None:
     assert {leaf.channel for leaf in node.found.leaves} == {Channel.TOOL_CALL}
 
 
+@pytest.mark.parametrize(
+    ("caller", "path"),
+    [
+        ({"type": "some words"}, "c.caller.type"),
+        ({"type": "direct", "tool_id": "x"}, "c.caller.tool_id"),
+        ("x", "c.caller"),
+    ],
+)
+def test_only_direct_callers(caller: object, path: str) -> None:
+    """A call that a server tool made is refused, and so are words in place of the caller's type."""
+    assert refused({"type": "tool_use", **SMALLEST["tool_use"], "caller": caller}, ASSISTANT) == path
+
+
 def test_free_json_keeps_its_numbers() -> None:
     """Numbers, flags and null of free JSON come through as they are."""
     value = {"a": [1, 2.5, True, None, {}], "b": {}}

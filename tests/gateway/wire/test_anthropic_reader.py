@@ -129,6 +129,17 @@ def test_byte_by_byte() -> None:
     assert [*events, *reader.end()] == RICH_EVENTS
 
 
+@given(place=st.integers(0, len(RICH) - 1), length=st.integers(0, 30), patch=st.binary(max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_damage_is_malformed_or_harmless(place: int, length: int, patch: bytes) -> None:
+    """Whatever is cut out of a stream or put into it, the reader ends properly or with a fault of the upstream's."""
+    try:
+        events = read(RICH[:place] + patch + RICH[place + length :])
+    except UpstreamError:
+        return
+    assert events[-1] == AnswerEnd()
+
+
 def test_event_lines_may_be_absent() -> None:
     """Servers that send no ``event:`` lines are read by the type in their data."""
     bare = b"\n".join(line for line in RICH.split(b"\n") if not line.startswith(b"event:"))
