@@ -19,35 +19,43 @@ _JOINING = "\u1161-\u1175\u11a8-\u11c2\u3133\u3135\u3136\u313a-\u313f\u314f-\u31
 MAX_CLUSTER = 64  # characters; longer runs of combining marks are cut, so that no stream can be held by one character
 
 
-def _marks() -> str:
-    """All combining marks as the inside of a character class. Above U+1FFFF there are only variation selectors, which are ignorable."""
+def _marks(last: int) -> str:
+    """All combining marks up to ``last`` as the inside of a character class."""
     ranges: list[list[int]] = []
-    for code in range(0x300, 0x20000):
+    for code in range(0x300, last + 1):
         if unicodedata.category(chr(code))[0] == "M":
             if ranges and ranges[-1][1] == code - 1:
                 ranges[-1][1] = code
             else:
                 ranges.append([code, code])
-    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
+    return "".join(f"{chr(first)}-{chr(final)}" for first, final in ranges)
 
 
-_EXTENDING = _marks() + _JOINING
+# ``re`` tests ranges above U+FFFF one after the other, so what runs over whole texts takes those characters in one coarse range.
+_ASTRAL = "\U00010000-\U0001ffff"  # above it there are no marks but variation selectors, which are ignorable
+_MARKS = _marks(0xFFFF)
+_EXTENDING = _marks(0x1FFFF) + _JOINING
 IGNORABLE = re.compile(f"[{_IGNORABLE}]+")
-CLUSTER = re.compile(f"[^{_EXTENDING}][{_EXTENDING}]{{0,{MAX_CLUSTER - 1}}}|[{_EXTENDING}]{{1,{MAX_CLUSTER}}}", re.DOTALL)
+CLUSTER = re.compile(
+    f"[^{_EXTENDING}][{_EXTENDING}]{{0,{MAX_CLUSTER - 1}}}|[{_EXTENDING}]{{1,{MAX_CLUSTER}}}", re.DOTALL
+)
 EXTENDING = re.compile(f"[{_EXTENDING}]")
-DROPPED_BY_SKELETON = re.compile(f"[{_IGNORABLE}{_marks()}]+")
-_LONG_RUN = re.compile(f"[{_EXTENDING}]{{{MAX_CLUSTER}}}")
+_DROPPED = re.compile(f"[{_IGNORABLE}{_MARKS}]+")
+_LONG_RUN = re.compile(f"[{_MARKS}{_JOINING}{_ASTRAL}]{{{MAX_CLUSTER}}}")
 _SPACE = re.compile(r"\s")
 ASCII_CONTROLS = bytes([*range(9), *range(0x0E, 0x1C), 0x7F])
-ASCII_FOLD = bytes(0x20 if chr(code).isspace() else ord(chr(code).lower()) for code in range(128)) + bytes(range(128, 256))
+ASCII_FOLD = bytes(0x20 if chr(code).isspace() else ord(chr(code).lower()) for code in range(128)) + bytes(
+    range(128, 256)
+)
 
 
 def normal(text: str) -> str:
     """The normal form of a whole text. Linear in its length, also for runs of combining marks."""
-    if text.isascii():
-        folded = text.encode("ascii").translate(ASCII_FOLD, ASCII_CONTROLS).decode("ascii")
-    else:
-        folded = fold(strip(text))
+    folded = (
+        text.encode("ascii").translate(ASCII_FOLD, ASCII_CONTROLS).decode("ascii")
+        if text.isascii()
+        else fold(strip(text))
+    )
     while "  " in folded:
         folded = folded.replace("  ", " ")
     return folded
@@ -72,8 +80,16 @@ def compatible(text: str) -> str:
 
 
 def has_long_run(kept: str) -> bool:
-    """Whether some character carries so many marks that it is cut."""
+    """Whether some character may carry so many marks that it is cut; also true for as many emoji, which then only takes longer."""
     return _LONG_RUN.search(kept) is not None
+
+
+def bare(text: str) -> str:
+    """The text without ignorable characters and marks, decomposed (NFKD). Marks that decomposing brings about remain."""
+    kept = _DROPPED.sub("", text)
+    if has_long_run(kept):
+        kept = EXTENDING.sub("", kept)
+    return unicodedata.normalize("NFKD", kept)
 
 
 def folds_one_to_one(kept: str) -> bool:

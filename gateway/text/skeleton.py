@@ -8,9 +8,8 @@ matches itself. Every character is folded alone: the skeleton of a text is the j
 from __future__ import annotations
 
 import re
-import unicodedata
 
-from gateway.text.normal import DROPPED_BY_SKELETON
+from gateway.text.normal import bare
 
 # What looks like each Latin letter: Cyrillic, Greek, Armenian, Cherokee, then Latin letters and phonetic signs that do not decompose.
 # Upper and lower case are listed apart, since they may look like different letters.
@@ -42,7 +41,12 @@ _LOOK_ALIKES = {
     "y": "уУүҮγΥՎᎩᎽʏ",
     "z": "ΖζᏃᴢʐƶ",
 }
-_ENCLOSED = (0x1F130, 0x1F150, 0x1F170, 0x1F1E6)  # squared, negative circled, negative squared, regional indicators: A to Z each
+_ENCLOSED = (
+    0x1F130,
+    0x1F150,
+    0x1F170,
+    0x1F1E6,
+)  # squared, negative circled, negative squared, regional indicators: A to Z each
 _CHEROKEE_SMALL = 0xAB70 - 0x13A0  # small letters stand this far behind the capitals, which they resemble
 _LEET = {"0": "o", "1": "i", "l": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s"}
 _NOT_WORD = re.compile(r"[\W_]+")
@@ -63,7 +67,9 @@ def _fold_ascii(code: int) -> str:
 
 _TABLE = _look_alikes()
 _FOLDED_TABLE = _TABLE | str.maketrans(_LEET)  # once more after case folding: capitals without a row of their own
-ASCII_SKELETON = tuple(_fold_ascii(code) for code in range(128))  # what each ASCII character becomes: one character, or none
+ASCII_SKELETON = tuple(
+    _fold_ascii(code) for code in range(128)
+)  # what each ASCII character becomes: one character, or none
 _ASCII_FOLD = bytes(ord(folded) if folded else 0 for folded in ASCII_SKELETON)
 _ASCII_DROPPED = bytes(code for code, folded in enumerate(ASCII_SKELETON) if not folded)
 
@@ -72,5 +78,4 @@ def skeleton(text: str) -> str:
     """Letters and digits only, look-alikes folded. ``skeleton(a + b) == skeleton(a) + skeleton(b)``."""
     if text.isascii():
         return text.encode("ascii").translate(_ASCII_FOLD + bytes(128), _ASCII_DROPPED).decode("ascii")
-    bare = unicodedata.normalize("NFKD", DROPPED_BY_SKELETON.sub("", text))  # marks go first: sorting many of them is quadratic
-    return _NOT_WORD.sub("", bare.translate(_TABLE).casefold().translate(_FOLDED_TABLE))
+    return _NOT_WORD.sub("", bare(text).translate(_TABLE).casefold().translate(_FOLDED_TABLE))
