@@ -50,7 +50,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     raw = strict.loads(body, limits)
     root = Node(raw, "", Found(limits.leaves))
     for name in raw:
-        if FIELDS.get(name) is Treatment.REFUSED:
+        if FIELDS.get(name) is Treatment.REFUSED and raw[name] is not None:
             raise root.member(name).fault("this field is not supported")
     dropped = tuple(name for name in raw if name not in FIELDS)
     model = root.member("model")

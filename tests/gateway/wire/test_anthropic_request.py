@@ -212,8 +212,9 @@ def test_every_field_of_the_table_is_treated_so() -> None:
     for name, treatment in FIELDS.items():
         if treatment is Treatment.REFUSED:
             with pytest.raises(BadRequest) as caught:
-                with_messages({"role": "user", "content": "x"}, **{name: FULL.get(name)})
+                with_messages({"role": "user", "content": "x"}, **{name: ["x"]})
             assert caught.value.param == name
+            assert name not in with_messages({"role": "user", "content": "x"}, **{name: None}).body
             continue
         kept = read(FULL)
         leaves = [leaf for leaf in kept.leaves if leaf.path.split(".")[0].split("[")[0] == name]
