@@ -274,9 +274,10 @@ class _Connection(asyncio.Protocol):
                 for step in self._server.answer(self._playing):
                     await self._play(step)
                 self._playing = None
-        except Exception:  # a handler of a test is wrong: the client must not hang on it
+        except Exception as fault:  # noqa: BLE001 - a handler of a test is wrong: report it, and leave no client hanging
+            context = {"message": "a script handler failed", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
             self._transport.abort()
-            raise
 
     async def _play(self, step: Step) -> None:
         match step:
@@ -290,7 +291,7 @@ class _Connection(asyncio.Protocol):
             case Reset():
                 self._reset()
                 await self._gone
-            case Close():
+            case _:  # Close
                 self._transport.close()
                 await self._gone
 
