@@ -1,7 +1,8 @@
 """Strict JSON: UTF-8 only, one document, no duplicate keys, bounded depth, keys and numbers. Nothing here guesses.
 
-msgspec refuses what JSON forbids (NaN, comments, trailing bytes, byte order marks, lone surrogates). It does not refuse duplicate keys,
-integers beyond 2**53, or NUL in strings, and it raises RecursionError on depth: those are ours.
+msgspec refuses what JSON forbids (NaN, comments, trailing bytes, byte order marks, lone surrogates) and infinite floats. It does not
+refuse duplicate keys, integers beyond 2**53, or NUL in strings, and it raises RecursionError on depth: those are ours. NUL is refused
+because C code behind a model server may end a string there: what was screened would not be what is read.
 Duplicates are found exactly and cheaply: outside of strings each colon is one key, so the colons must equal the keys that were decoded.
 """
 
@@ -27,16 +28,21 @@ def loads(body: bytes, limits: WireLimits) -> dict[str, Any]:
     try:
         tree = _decoder.decode(body)
     except RecursionError as error:
-        raise TooLarge(f"nested deeper than {limits.depth} levels", code="json_too_deep") from error
+        raise _too_deep(limits) from error
     except UnicodeDecodeError as error:
         raise BadRequest("the body is not UTF-8", code="not_utf8") from error
-    except msgspec.MsgspecError as error:
+    except msgspec.ValidationError as error:  # without a type to hold against, only numbers can fail this way
+        raise BadRequest("a number is out of range", code="number_out_of_range") from error
+    except msgspec.DecodeError as error:
         raise BadRequest("the body is not one valid JSON document in UTF-8", code="invalid_json") from error
     if not isinstance(tree, dict):
         raise BadRequest("the body is not a JSON object", code="invalid_json")
-    keys = _walk(tree, limits.depth)
+    try:
+        keys = _walk(tree, limits.depth)
+    except RecursionError as error:
+        raise _too_deep(limits) from error
     if keys > limits.keys:
-        raise TooLarge(f"more than {limits.keys} keys", code="too_many_keys")
+        raise TooLarge(f"the body has more than {limits.keys} keys", code="too_many_keys")
     # Colons inside strings only add to the count, so the strings need a look only when the counts differ.
     if body.count(b":") != keys and _STRINGS.sub(b"", body).count(b":") != keys:
         raise BadRequest("an object has the same key twice", code="duplicate_key")
@@ -50,14 +56,16 @@ def dumps(tree: Any) -> bytes:
     return _encoder.encode(tree)
 
 
+def _too_deep(limits: WireLimits) -> TooLarge:
+    return TooLarge(f"the body is nested deeper than {limits.depth} levels", code="json_too_deep")
+
+
 def _walk(value: Any, depth: int) -> int:
-    """Check depth and numbers; the number of keys. Recursion is bounded by ``depth``."""
+    """Check numbers; the number of keys. Raises RecursionError beyond ``depth``, like the decoder."""
     kind = type(value)
-    if kind is str:
-        return 0
     if kind is dict or kind is list:
         if depth == 0:
-            raise TooLarge("nested too deep", code="json_too_deep")
+            raise RecursionError
         keys, items = (len(value), value.values()) if kind is dict else (0, value)
         for item in items:
             if type(item) is not str:

@@ -1,0 +1,178 @@
+"""One place in a client's body: its value, its path, and where the leaves found there go.
+
+A node hands out values only through checks, so what a dialect puts into the vetted tree is a screened leaf, an enumerated
+value, a pattern-checked id, a number in its range, a flag, or null.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gateway.errors import BadRequest, TooLarge
+from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
+
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who speaks, in which channel, and whether it is new this turn."""
+
+    role: Role
+    channel: Channel
+    origin: Origin
+    new: bool
+
+    def on(self, channel: Channel) -> Voice:
+        """The same speaker in another channel."""
+        return replace(self, channel=channel)
+
+
+@dataclass(slots=True)
+class Found:
+    """What one parse has found so far."""
+
+    limit: int
+    leaves: list[Leaf] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
+
+    def add(self, path: str, text: str, voice: Voice) -> None:
+        """One text. Raises TooLarge beyond the limit."""
+        if len(self.leaves) >= self.limit:
+            raise TooLarge(f"the request has more than {self.limit} texts", param=path)
+        self.leaves.append(Leaf(path, text, voice.role, voice.channel, voice.origin, voice.new))
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A value of the body at its path. All methods raise BadRequest naming the path, and none quotes a value.
+
+    Not frozen, since a body has thousands of nodes and a frozen one costs three times as much; nobody changes one.
+    """
+
+    value: Any
+    path: str
+    found: Found
+
+    def fault(self, what: str) -> BadRequest:
+        """The error of this place."""
+        return BadRequest(f"{self.path}: {what}", param=self.path)
+
+    def object(self) -> Node:
+        """This node, which must be an object."""
+        if not isinstance(self.value, dict):
+            raise self.fault("must be an object")
+        return self
+
+    def only(self, *names: str) -> Node:
+        """This node, which must be an object without other keys than these."""
+        for name in self.object().value:
+            if name not in names:
+                raise self._at(plain(name)).fault("this field is not supported")
+        return self
+
+    def has(self, name: str) -> bool:
+        """True when the object has the key with another value than null."""
+        return self.object().value.get(name) is not None
+
+    def member(self, name: str) -> Node:
+        """The node of a key; a missing one is a fault."""
+        if name not in self.object().value:
+            raise self._at(name).fault("this field is required")
+        return self._at(name)
+
+    def items(self, wanted: str = "a list") -> list[Node]:
+        """The nodes of a list."""
+        if not isinstance(self.value, list):
+            raise self.fault(f"must be {wanted}")
+        path, found = self.path, self.found
+        return [Node(item, f"{path}[{place}]", found) for place, item in enumerate(self.value)]
+
+    def string(self) -> str:
+        """A string, only to be compared."""
+        if not isinstance(self.value, str):
+            raise self.fault("must be a string")
+        return self.value
+
+    def choice(self, *values: str, fault: str = "") -> str:
+        """One of the enumerated values."""
+        if self.string() not in values:
+            raise self.fault(fault or f"must be one of {', '.join(values)}")
+        return self.string()
+
+    def match(self, pattern: re.Pattern[str], name: str) -> str:
+        """A string of a pattern that leaves no room for words."""
+        if pattern.fullmatch(self.string()) is None:
+            raise self.fault(f"is not {name}")
+        return self.string()
+
+    def base64(self, text: str | None = None) -> str:
+        """Bytes in padded base64: the value, or the part of it given as ``text``. Not screened, reported as media."""
+        data = self.string() if text is None else text
+        if not data or len(data) % 4 or _BASE64.fullmatch(data) is None:
+            raise self.fault("is not base64")
+        self.use(Feature.MEDIA)
+        return data
+
+    def flag(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            raise self.fault("must be true or false")
+        return self.value
+
+    def integer(self, low: int, high: int = 2**31 - 1) -> int:
+        """A whole number from ``low`` to ``high``."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
+            raise self.fault(f"must be an integer from {low} to {high}")
+        return self.value
+
+    def number(self, low: float, high: float) -> float:
+        """A number from ``low`` to ``high``."""
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool) or not low <= self.value <= high:
+            raise self.fault(f"must be a number from {low:g} to {high:g}")
+        return self.value
+
+    def text(self, voice: Voice) -> str:
+        """A string that is screened."""
+        text = self.string()
+        self.found.add(self.path, text, voice)
+        return text
+
+    def tree(self, voice: Voice) -> dict[str, Any]:
+        """Free JSON, an object: every string and every key in it is screened. A key's path ends in ``~key``."""
+        value: dict[str, Any] = _tree(self.object().value, self.path, self.found, voice)
+        return value
+
+    def use(self, feature: Feature) -> None:
+        """Report a feature that a profile may refuse."""
+        self.found.uses.append(Use(feature, self.path))
+
+    def _at(self, name: str) -> Node:
+        """The node of a key that the dialect names."""
+        return Node(self.value.get(name), f"{self.path}.{name}" if self.path else name, self.found)
+
+
+def plain(name: str) -> str:
+    """A client's key as it may stand in a path: itself where it is a plain word, else ``*``, for paths get into logs."""
+    if name.isascii() and len(name) <= 64 and name.replace("-", "_").isidentifier():
+        return name
+    return "*"
+
+
+def _tree(value: Any, path: str, found: Found, voice: Voice) -> Any:
+    if isinstance(value, str):
+        found.add(path, value, voice)
+        return value
+    if isinstance(value, list):
+        return [_tree(item, f"{path}[{place}]", found, voice) for place, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    out = {}
+    for key, item in value.items():
+        below = f"{path}.{plain(key)}"
+        found.add(f"{below}~key", key, voice)
+        out[key] = _tree(item, below, found, voice)
+    return out
