@@ -29,40 +29,39 @@ class WithMagic:
     """A control that also blocks on its own magic string; everything else is the control's."""
 
     def __init__(self, control: Control) -> None:
-        """Raises KeyError for a control without a magic string."""
-        self._control = control
+        """Raises KeyError for a control without a magic string. ``control`` stays reachable, for what only it can do."""
+        self.control = control
         self._magic = MAGIC[control.id]
-        reason = Reason.SERVING_HALTED if control.id == "halt" else Reason.MAGIC_STRING
-        self._reason = reason
+        self._reason = Reason.SERVING_HALTED if control.id == "halt" else Reason.MAGIC_STRING
 
     @property
     def id(self) -> str:
         """The control's."""
-        return self._control.id
+        return self.control.id
 
     @property
     def directions(self) -> frozenset[Direction]:
         """The control's."""
-        return self._control.directions
+        return self.control.directions
 
     @property
     def inline(self) -> bool:
         """The control's."""
-        return self._control.inline
+        return self.control.inline
 
     async def judge_input(self, exchange: Exchange, context: Context) -> Verdict:
         """Block on the magic string, else ask the control."""
         path = self._path(exchange)
-        return self._block(path) if path else await self._control.judge_input(exchange, context)
+        return self._block(path) if path else await self.control.judge_input(exchange, context)
 
     def open_answer(self, exchange: Exchange, context: Context) -> AnswerJudge:
         """The control's judge; for a magic exchange one that flags the first character."""
         path = self._path(exchange)
-        return _FlagsFirstText(self._block(path)) if path else self._control.open_answer(exchange, context)
+        return _FlagsFirstText(self._block(path)) if path else self.control.open_answer(exchange, context)
 
     async def healthy(self) -> bool:
         """The control's."""
-        return await self._control.healthy()
+        return await self.control.healthy()
 
     def _path(self, exchange: Exchange) -> str:
         """The path of the leaf that holds the magic string, or nothing."""
@@ -72,7 +71,7 @@ class WithMagic:
         return ""
 
     def _block(self, path: str) -> Verdict:
-        return Verdict(Outcome.BLOCK, self._control.id, self._reason, detail=path)
+        return Verdict(Outcome.BLOCK, self.control.id, self._reason, detail=path)
 
 
 class _FlagsFirstText:

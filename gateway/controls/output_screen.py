@@ -116,7 +116,9 @@ class _Track:
         """Take the mark of ``window()``: clear, hold or flag."""
         self.scored = self.end
         if mark.flagged:
-            self.flag(mark)
+            self.verdict = Verdict(
+                Outcome.BLOCK, ID, Reason.CLASSIFIER_FLAGGED, category=mark.category, detail="answer", score=mark.score
+            )
             return
         self.verdict = allow(ID, score=mark.score)
         if mark.wary:
@@ -125,11 +127,6 @@ class _Track:
             self.cleared = self.scored
         if self.stays or self.cleared == self.scored:
             self._move_anchor()
-
-    def flag(self, mark: Mark) -> None:
-        self.verdict = Verdict(
-            Outcome.BLOCK, ID, Reason.CLASSIFIER_FLAGGED, category=mark.category, detail="answer", score=mark.score
-        )
 
     def _move_anchor(self) -> None:
         self.anchor = self.scored
@@ -174,9 +171,7 @@ class ScreenJudge:
             return
         for track, mark, head in zip(due, marks, heads, strict=True):
             track.stays = track.stays or asked.flagged
-            track.pass_judgement(mark)
-            if head.flagged and not mark.flagged:
-                track.flag(head)
+            track.pass_judgement(head if head.flagged and not mark.flagged else mark)
 
     async def _window_marks(self, due: list[_Track]) -> list[Mark]:
         """The most urgent mark of each channel's window and its decoded views."""

@@ -71,6 +71,8 @@ def seams(texts: Sequence[str], separator: str) -> Iterator[str]:
 
 def differing(text: str, source: str) -> str:
     """What of ``text`` is not in ``source`` too, from the first difference to the last, with ``SEAM`` characters around it."""
+    if text == source:
+        return ""
     head = _common(text, source)
     most = min(len(text), len(source)) - head
     tail = _common(text[::-1], source[::-1], most)
