@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from gateway.controls.base import Context
 from gateway.controls.roster import Roster, together
@@ -18,6 +19,8 @@ from gateway.exchange import ChannelKey, Direction, Exchange, Piece
 from gateway.terms import Group, Terms
 
 __all__ = ["AnswerChain", "AnswerRuling"]
+
+CHUNK: Final = 256  # characters up to which short additions are joined
 
 
 class Transcript:
@@ -36,11 +39,19 @@ class Transcript:
             end = self.ends.get(key, 0)
             if piece.start != end:
                 raise ValueError(f"a piece starts at {piece.start}, not at {end}")
-            self._texts.setdefault(key, []).append(piece.text)
+            self._append(key, piece.text)
             self.ends[key] = ends[key] = end + len(piece.text)
             if piece.final:
                 self._final.add(key)
         return ends
+
+    def _append(self, key: ChannelKey, text: str) -> None:
+        parts = self._texts.setdefault(key, [""])
+        # Short additions are joined: a list of one-token strings would take many times the memory of the text.
+        if len(parts[-1]) < CHUNK:
+            parts[-1] += text
+        else:
+            parts.append(text)
 
     def whole(self) -> tuple[Piece, ...]:
         """Everything so far, as one piece per channel."""

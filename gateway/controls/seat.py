@@ -51,11 +51,9 @@ class Stand:
         judgements = await self.judge.step(pieces)
         if type(judgements) is not tuple or len(judgements) != len(ends):
             raise ControlFault(Reason.CONTROL_NONSENSE, f"{self.member} did not give one judgement per channel")
-        seen: set[ChannelKey] = set()
         for judgement in judgements:
             self._check(judgement, ends)
-            seen.add(judgement.key)
-        if len(seen) != len(ends):
+        if len(judgements) > 1 and len({judgement.key for judgement in judgements}) != len(ends):
             raise ControlFault(Reason.CONTROL_NONSENSE, f"{self.member} judged a channel twice")
         return judgements
 

@@ -270,3 +270,12 @@ def test_a_transcript_joins_what_it_was_given() -> None:
     assert transcript.whole() == (piece("abc", final=True), piece("x", key=OTHER))
     assert transcript.add((piece("y", 1, key=OTHER),)) == {OTHER: 2}
     assert transcript.whole()[1] == piece("xy", key=OTHER)
+
+
+def test_a_transcript_of_short_pieces_takes_little_memory() -> None:
+    """An answer that came in single tokens is kept in few strings, and comes out as it went in."""
+    transcript, text = Transcript(), "".join(f"{index:04d}" for index in range(2000))
+    for one in cut(text, 4):
+        transcript.add((one,))
+    assert len(transcript._texts[CONTENT]) <= 1 + len(text) // 256
+    assert transcript.whole() == (piece(text, final=True),)
