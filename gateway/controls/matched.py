@@ -7,11 +7,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from gateway.controls.base import AnswerJudge, Context, Judgement, Piece
+from gateway.controls.base import AnswerJudge, Context, Judgement
 from gateway.controls.benign import benign
 from gateway.controls.following import Follower
 from gateway.controls.matching import Matcher, live
-from gateway.exchange import ChannelKey, Direction, Exchange, Leaf
+from gateway.exchange import ChannelKey, Direction, Exchange, Leaf, Piece
 from gateway.terms import Rule, RuleSet, Terms
 from gateway.text.decode import suspicious
 from gateway.text.views import joined_views, views

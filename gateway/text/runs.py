@@ -14,6 +14,7 @@ from gateway.text.decode import MIN_RUN
 
 MAX_REGION = 4096  # characters
 _MIN_PAIRS = 4
+_MIN_LINE = 4
 # Full-width forms, zero-width characters, selectors and tags stand inside tokens too, since decoding undoes them.
 _INSIDE = r"A-Za-z0-9+/=_%\\&#;\-\u00ad\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff\uff01-\uff5e\U000e0000-\U000e0fff"
 _PARTS = re.compile(f"([{_INSIDE}]+)|[^{_INSIDE}]+")
@@ -116,4 +117,12 @@ class Runs:
 def _classify(token: str) -> _Kind:
     if _PAIR.fullmatch(token):
         return _Kind.PAIRS
-    return _Kind.LONG if len(token) >= MIN_RUN or _ESCAPED.search(token) else _Kind.PROSE
+    return _Kind.LONG if len(token) >= MIN_RUN or _ESCAPED.search(token) or _mixed(token) else _Kind.PROSE
+
+
+def _mixed(token: str) -> bool:
+    """Whether a short token may be the first of many short lines of base64: capitals inside, or digits among letters."""
+    if len(token) < _MIN_LINE or token.isupper() or token.isdecimal():
+        return False
+    inside = token[1:]
+    return inside != inside.lower() or (token.isalnum() and not token.isalpha())
