@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
-from gateway.exchange import Channel, Feature, Leaf, Origin, Role
-from gateway.wire.anthropic_node import Found, Node, plain
+from gateway.exchange import Channel, Feature, Role
+from gateway.wire.node import Node
+from gateway.wire.treatment import Treatment
+from gateway.wire.voice import Voice, leaf, tree
 
 ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 OPAQUE = re.compile(r"[A-Za-z0-9+/=_.:-]*")
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
-
-
-class Treatment(StrEnum):
-    """What happens to a field or block."""
-
-    SCREENED = "screened"  # its strings are leaves
-    INERT = "inert"  # enumerated, a flag, or a number in its range
-    ROUTED = "routed"  # read by the gateway and replaced
-    REPORTED = "reported"  # no view can read it: named as a feature, which the level in force may refuse
-    REFUSED = "refused"  # 400, naming it
 
 
 # How each block type is treated; any other type is refused. Ids in them are checked against a pattern, marks are inert.
@@ -56,32 +47,6 @@ PLACES: dict[str, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Who speaks at a place of the request."""
-
-    place: str
-    role: Role
-    origin: Origin
-    new: bool
-
-    def third_party(self, place: str) -> Voice:
-        """The same place, but words of somebody else's."""
-        return replace(self, place=place, origin=Origin.THIRD_PARTY)
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """A voice in one channel."""
-
-    voice: Voice
-    channel: Channel
-
-    def leaf(self, path: str, text: str) -> Leaf:
-        """One text of it."""
-        return Leaf(path, text, self.voice.role, self.channel, self.voice.origin, self.voice.new)
-
-
 def content(node: Node, voice: Voice) -> Any:
     """A content: one string, or a list of blocks."""
     if isinstance(node.value, str):
@@ -98,32 +63,6 @@ def block(node: Node, voice: Voice) -> dict[str, Any]:
     if voice.place not in PLACES[kind]:
         raise given.fault(f"a block of this type has no place in {voice.place} content")
     return {"type": kind, **_BLOCKS[kind](node, voice)}
-
-
-def leaf(node: Node, voice: Voice, channel: Channel = Channel.CONTENT) -> str:
-    """A text that is screened."""
-    return node.leaf(voice.role, channel, voice.origin, new=voice.new)
-
-
-def tree(node: Node, voice: Voice, channel: Channel) -> Any:
-    """Free JSON: every string and every key is screened. A key's path ends in ``~key``."""
-    return _tree(node.value, node.path, node.found, Speech(voice, channel))
-
-
-def _tree(value: Any, path: str, found: Found, speech: Speech) -> Any:
-    if isinstance(value, str):
-        found.add(speech.leaf(path, value))
-        return value
-    if isinstance(value, list):
-        return [_tree(item, f"{path}[{place}]", found, speech) for place, item in enumerate(value)]
-    if not isinstance(value, dict):
-        return value
-    out = {}
-    for key, item in value.items():
-        below = f"{path}.{plain(key)}"
-        found.add(speech.leaf(below + "~key", key))
-        out[key] = _tree(item, below, found, speech)
-    return out
 
 
 def cache_control(node: Node) -> dict[str, Any] | None:

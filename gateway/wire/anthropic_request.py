@@ -11,14 +11,14 @@ from typing import Any
 
 from gateway.exchange import Channel, Exchange, Feature, Origin, Role, Use
 from gateway.wire import strict
-from gateway.wire.anthropic_content import ASSISTANT, USER, Treatment, Voice, cache_control, content, leaf, tree
-from gateway.wire.anthropic_node import Found, Node
+from gateway.wire.anthropic_content import ASSISTANT, USER, cache_control, content
 from gateway.wire.base import WireLimits
+from gateway.wire.node import Found, Node
+from gateway.wire.treatment import Treatment
+from gateway.wire.voice import OPERATOR, Voice, leaf, tree, turn_start
 
 DIALECT = "anthropic.messages"
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-_OPERATOR = Voice("system", Role.SYSTEM, Origin.OPERATOR, new=True)
-
 
 FIELDS: dict[str, Treatment] = {
     "model": Treatment.ROUTED,
@@ -82,7 +82,7 @@ def _vetted(root: Node) -> dict[str, Any]:
 
 
 def _system(node: Node) -> Any:
-    return content(node, _OPERATOR)
+    return content(node, OPERATOR)
 
 
 def _messages(node: Node) -> list[dict[str, Any]]:
@@ -92,20 +92,10 @@ def _messages(node: Node) -> list[dict[str, Any]]:
     roles = [item.member("role").choice(USER, ASSISTANT, "system") for item in items]
     if roles[-1] == ASSISTANT:
         items[-1].use(Feature.PREFILL)
-    newest = _newest(roles)
+    newest = turn_start(roles)
     return [
         _message(item, role, new=place >= newest) for place, (item, role) in enumerate(zip(items, roles, strict=True))
     ]
-
-
-def _newest(roles: list[str]) -> int:
-    """The first message of this turn. A prefill is part of this turn: it must not make the user's words before it look old."""
-    end = len(roles)
-    while end and roles[end - 1] == ASSISTANT:
-        end -= 1
-    while end and roles[end - 1] != ASSISTANT:
-        end -= 1
-    return end
 
 
 def _message(node: Node, role: str, *, new: bool) -> dict[str, Any]:
@@ -113,7 +103,7 @@ def _message(node: Node, role: str, *, new: bool) -> dict[str, Any]:
     voice = {
         USER: Voice(USER, Role.USER, Origin.USER, new),
         ASSISTANT: Voice(ASSISTANT, Role.ASSISTANT, Origin.MODEL_HISTORY, new),
-        "system": _OPERATOR,
+        "system": OPERATOR,
     }[role]
     return {"role": role, "content": content(node.member("content"), voice)}
 
@@ -129,13 +119,13 @@ def _tool(node: Node) -> dict[str, Any]:
         out["type"] = node.member("type").choice("custom", fault="only custom tools are supported")
     node.only("type", "name", "description", "input_schema", "input_examples", "strict", "cache_control",
               "eager_input_streaming", "defer_loading", "allowed_callers")  # fmt: skip
-    out["name"] = leaf(node.member("name"), _OPERATOR, Channel.TOOL_DEFINITION)
+    out["name"] = leaf(node.member("name"), OPERATOR, Channel.TOOL_DEFINITION)
     if node.get("description") is not None:
-        out["description"] = leaf(node.member("description"), _OPERATOR, Channel.TOOL_DEFINITION)
-    out["input_schema"] = tree(node.member("input_schema").object(), _OPERATOR, Channel.TOOL_DEFINITION)
+        out["description"] = leaf(node.member("description"), OPERATOR, Channel.TOOL_DEFINITION)
+    out["input_schema"] = tree(node.member("input_schema").object(), OPERATOR, Channel.TOOL_DEFINITION)
     if node.get("input_examples") is not None:
         examples = node.member("input_examples").items()
-        out["input_examples"] = [tree(each.object(), _OPERATOR, Channel.TOOL_DEFINITION) for each in examples]
+        out["input_examples"] = [tree(each.object(), OPERATOR, Channel.TOOL_DEFINITION) for each in examples]
     return {**out, **_tool_settings(node)}
 
 
@@ -157,7 +147,7 @@ def _tool_choice(node: Node) -> dict[str, Any]:
     node.only("type", "name", "disable_parallel_tool_use")
     out: dict[str, Any] = {"type": node.member("type").choice("auto", "any", "tool", "none")}
     if out["type"] == "tool":
-        out["name"] = leaf(node.member("name"), _OPERATOR, Channel.PARAMETER)
+        out["name"] = leaf(node.member("name"), OPERATOR, Channel.PARAMETER)
     elif node.has("name"):
         raise node.member("name").fault("this field belongs to the type 'tool'")
     if node.has("disable_parallel_tool_use"):
@@ -166,14 +156,14 @@ def _tool_choice(node: Node) -> dict[str, Any]:
 
 
 def _stop_sequences(node: Node) -> list[str]:
-    return [leaf(item, _OPERATOR, Channel.PARAMETER) for item in node.items()]
+    return [leaf(item, OPERATOR, Channel.PARAMETER) for item in node.items()]
 
 
 def _metadata(node: Node) -> dict[str, Any]:
     node.only("user_id")
     if node.get("user_id") is None:
         return {}
-    return {"user_id": leaf(node.member("user_id"), _OPERATOR, Channel.PARAMETER)}
+    return {"user_id": leaf(node.member("user_id"), OPERATOR, Channel.PARAMETER)}
 
 
 def _thinking(node: Node) -> dict[str, Any]:
@@ -195,7 +185,7 @@ def _output_config(node: Node) -> dict[str, Any]:
     if node.get("format") is not None:
         form = node.member("format").only("type", "schema")
         kind = form.member("type").choice("json_schema")
-        schema = tree(form.member("schema").object(), _OPERATOR, Channel.TOOL_DEFINITION)
+        schema = tree(form.member("schema").object(), OPERATOR, Channel.TOOL_DEFINITION)
         out["format"] = {"type": kind, "schema": schema}
     return out
 

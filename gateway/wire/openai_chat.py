@@ -29,7 +29,7 @@ class OpenAIChat:
 
     def request(self, exchange: Exchange, model: str) -> bytes:
         """Our serialisation of the vetted tree under the canonical model name."""
-        return openai_request.request(exchange, model)
+        return strict.dumps({"model": model, **exchange.body})
 
     def reader(self, exchange: Exchange, limits: WireLimits) -> AnswerReader:
         """A reader for the kind of answer that the exchange asks for."""

@@ -6,8 +6,10 @@ import pytest
 
 from gateway.errors import BadRequest
 from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
-from gateway.wire.anthropic_content import BLOCKS, PLACES, Treatment, Voice, block, cache_control, content, tree
-from gateway.wire.anthropic_node import Found, Node
+from gateway.wire.anthropic_content import BLOCKS, PLACES, block, cache_control, content
+from gateway.wire.node import Found, Node
+from gateway.wire.treatment import Treatment
+from gateway.wire.voice import Voice
 
 USER = Voice("user", Role.USER, Origin.USER, new=True)
 ASSISTANT = Voice("assistant", Role.ASSISTANT, Origin.MODEL_HISTORY, new=False)
@@ -177,12 +179,6 @@ def test_calls_are_screened_whole() -> None:
 def test_only_direct_callers(caller: object, path: str) -> None:
     """A call that a server tool made is refused, and so are words in place of the caller's type."""
     assert refused({"type": "tool_use", **SMALLEST["tool_use"], "caller": caller}, ASSISTANT) == path
-
-
-def test_free_json_keeps_its_numbers() -> None:
-    """Numbers, flags and null of free JSON come through as they are."""
-    value = {"a": [1, 2.5, True, None, {}], "b": {}}
-    assert tree(at(value), USER, Channel.TOOL_CALL) == value
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from gateway.errors import BadRequest, TooLarge
 from gateway.exchange import Exchange, Feature, Origin, Use
-from gateway.wire.anthropic_content import PLACES, Treatment
+from gateway.wire.anthropic_content import PLACES
 from gateway.wire.anthropic_request import FIELDS, parse
 from gateway.wire.base import WireLimits
+from gateway.wire.treatment import Treatment
 
 LIMITS = WireLimits()
 PARAMS: TypeAdapter[Any] = TypeAdapter(MessageCreateParams)

@@ -1,7 +1,7 @@
 """One place in a client's body: its value, its path, and where the leaves found there go.
 
-A node hands out values only through checks, so what a handler of the dialect puts into the vetted tree is a screened leaf,
-an enumerated value, a pattern-checked id, a number in its range, a flag, or null.
+A node hands out values only through checks, so what a dialect puts into the vetted tree is a screened leaf, an enumerated
+value, a pattern-checked id, a number in its range, a flag, or null.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 from gateway.errors import BadRequest, TooLarge
 from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
 @dataclass(slots=True)
@@ -61,6 +63,10 @@ class Node:
         """True when the object has the key, null or not."""
         return name in self.object().value
 
+    def given(self, name: str) -> bool:
+        """True when the object has the key with another value than null."""
+        return self.object().value.get(name) is not None
+
     def get(self, name: str) -> Any:
         """The raw value of a key, only to be compared; None where it is absent."""
         return self.object().value.get(name)
@@ -96,6 +102,13 @@ class Node:
         if pattern.fullmatch(self.string()) is None:
             raise self.fault(f"is not {name}")
         return self.string()
+
+    def base64(self, text: str | None = None) -> str:
+        """Bytes in padded base64, at least one: the value, or the part of it that is handed in."""
+        data = self.string() if text is None else text
+        if not data or len(data) % 4 or _BASE64.fullmatch(data) is None:
+            raise self.fault("is not base64")
+        return data
 
     def flag(self) -> bool:
         """True or false."""

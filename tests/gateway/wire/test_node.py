@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import BadRequest, TooLarge
 from gateway.exchange import Channel, Feature, Leaf, Origin, Role, Use
-from gateway.wire.anthropic_node import Found, Node
+from gateway.wire.node import Found, Node
 
 
 def at(value: Any, path: str = "here", limit: int = 9) -> Node:
