@@ -140,8 +140,9 @@ def _bones(text: str, start: int) -> tuple[str, list[int]]:
     """The skeleton of a text with the original offset of each of its characters."""
     letters: list[str] = []
     offsets: list[int] = []
+    others = {} if text.isascii() else {character: skeleton(character) for character in set(text)}
     for offset, character in enumerate(text, start):
-        folded = ASCII_SKELETON[ord(character)] if character.isascii() else skeleton(character)
+        folded = others[character] if others else ASCII_SKELETON[ord(character)]
         if folded:
             letters.append(folded)
             offsets += [offset] * len(folded)

@@ -18,7 +18,10 @@ from gateway.text.views import joined_views, views
 from gateway.verdict import Outcome, Reason, Verdict, allow
 
 _INLINE = 16 << 10  # characters of plain text judged on the event loop: a third of a millisecond
-_INLINE_COSTLY = 4 << 10  # the same for text that is not ASCII or looks encoded, which takes ten times as long and more
+_INLINE_COSTLY = 2 << 10  # the same for text that is not ASCII or looks encoded, which takes ten times as long and more
+_INLINE_STEP = (
+    2 << 10
+)  # characters of one step of an answer, whatever they are: following costs up to a microsecond for each
 _CACHED = 8  # compiled rule sets kept: those of the newest snapshots, and of exchanges that began under older ones
 
 
@@ -105,7 +108,7 @@ class _MatchingJudge:
         """Judge new text; a text too long for the event loop is judged in a thread."""
         if self._matchers is None:
             self._matchers = await self._control.matchers(self._context.terms)
-        if self._matchers and costly([piece.text for piece in pieces]):
+        if self._matchers and sum(len(piece.text) for piece in pieces) > _INLINE_STEP:
             await asyncio.to_thread(self._follow, self._matchers, pieces)
         else:
             self._follow(self._matchers, pieces)

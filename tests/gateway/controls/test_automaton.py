@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.controls.automaton import Automaton
@@ -8,6 +8,7 @@ from gateway.controls.automaton import Automaton
 LITERALS = st.lists(st.text(st.sampled_from("ab"), min_size=1, max_size=5), unique=True, max_size=8)
 
 
+@settings(deadline=None)
 @given(LITERALS, st.text(st.sampled_from("abc")))
 def test_it_finds_what_a_plain_search_finds(literals: list[str], text: str) -> None:
     """After each character, the hits are exactly the literals that the text ends with."""
@@ -18,6 +19,7 @@ def test_it_finds_what_a_plain_search_finds(literals: list[str], text: str) -> N
         assert sorted(hits) == [index for index, literal in enumerate(literals) if text[:end].endswith(literal)]
 
 
+@settings(deadline=None)
 @given(LITERALS, st.text(st.sampled_from("abc")))
 def test_its_depth_is_what_a_match_may_begin_in(literals: list[str], text: str) -> None:
     """The depth of the state is the longest end of the text that some literal begins with."""
@@ -29,6 +31,7 @@ def test_its_depth_is_what_a_match_may_begin_in(literals: list[str], text: str) 
     )
 
 
+@settings(deadline=None)
 @given(LITERALS, st.text(st.sampled_from("abc")), st.integers(0, 50))
 def test_chunks_make_no_difference(literals: list[str], text: str, cut: int) -> None:
     """Two chunks lead to the same state and the same hits as one."""

@@ -117,6 +117,7 @@ def test_what_is_costly() -> None:
     """Short text never is; long text always; between them what is not ASCII or looks encoded."""
     assert not costly(["я" * 1000])
     assert not costly(["plain words. " * 1000])
+    assert not costly(["plain words. " * 400])
     assert costly(["я" * 5000])
     assert costly(["plain words. " * 400, base64.b64encode(b"x" * 300).decode()])
     assert costly(["plain words. " * 2000])

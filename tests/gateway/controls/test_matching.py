@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.canary import BOTH, CANARY, CANARY_RULES, rule, rule_set
 
@@ -18,6 +18,7 @@ def names(found: list[Rule]) -> list[str]:
     return [one.id for one in found]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.sampled_from("ab.é"), min_size=1, max_size=4), unique=True, max_size=6),
     st.text(st.sampled_from("ab.é")),

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.canary import CANARY
 
@@ -121,6 +121,7 @@ def test_readable_text() -> None:
     assert readable(b"") is None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_can_be_decoded(text: str) -> None:
     """Whatever comes in, decoding neither fails nor claims to have changed what it has not."""
@@ -128,6 +129,7 @@ def test_any_text_can_be_decoded(text: str) -> None:
     assert decoded is None or (decoded[0] != text and decoded[1])
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("0123456789abcdefABCDEFxX \\%&#;u,:\n=+/_-"), max_size=200))
 def test_any_half_encoded_text_can_be_decoded(text: str) -> None:
     """The same for text made of the characters that encoders use."""

@@ -5,7 +5,7 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.text import normal as module
@@ -62,12 +62,14 @@ def test_normal_form(text: str, expected: str) -> None:
     assert normal(text) == expected
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=127)))
 def test_the_shortcut_for_ascii_says_the_same(text: str) -> None:
     """ASCII takes a table; a non-ASCII character beside it makes the same text take the long way."""
     assert normal(text + "é") == normal(normal(text) + "é")
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_texts_join_at_ascii(one: str, two: str) -> None:
     """An ASCII letter separates: what stands before it does not change what stands behind."""

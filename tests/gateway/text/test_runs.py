@@ -4,7 +4,7 @@ import base64
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.canary import CANARY, DISGUISES
 
@@ -92,6 +92,7 @@ def test_a_long_region_holds_the_rest() -> None:
     assert runs.flush() == [text[4:] + " plain words again. "]
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab1 \n,.=%\u200bж")), st.lists(st.integers(0, 60)))
 def test_regions_do_not_depend_on_cuts(text: str, cuts: list[int]) -> None:
     """For every cutting the same regions come out, and what is held never moves back or too far."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.text.normal import normal
@@ -26,6 +26,7 @@ def test_look_alikes_fold_to_what_they_look_like() -> None:
         assert skeleton(disguise) == skeleton("paypal"), disguise
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_every_character_folds_alone(one: str, two: str) -> None:
     """The skeleton of a text is the joined skeletons of its parts."""
