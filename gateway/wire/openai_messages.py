@@ -68,20 +68,12 @@ def _assistant(node: Node, voice: Voice) -> dict[str, Any]:
     if node.given("refusal"):
         out["refusal"] = leaf(node.member("refusal"), voice, Channel.REFUSAL)
     if node.given("tool_calls") and node.get("tool_calls") != []:  # servers and clients write it where there is none
-        out["tool_calls"] = _calls(node.member("tool_calls"), voice)
+        out["tool_calls"] = [_call(item, voice) for item in node.member("tool_calls").items()]
     if node.given("function_call"):
         out["function_call"] = _function(node.member("function_call"), voice)
     if out.keys() <= {*_REASONING}:
         raise node.fault("an assistant message needs content, a refusal or tool calls")
     return {"content": None, **out} if node.has("content") else out
-
-
-def _calls(node: Node, voice: Voice) -> list[dict[str, Any]]:
-    """Calls that the model made. Two of one id could be answered by one result: refused."""
-    calls = [_call(item, voice) for item in node.items()]
-    if len({call["id"] for call in calls}) != len(calls):
-        raise node.fault("two calls have the same id")
-    return calls
 
 
 def _call(node: Node, voice: Voice) -> dict[str, Any]:

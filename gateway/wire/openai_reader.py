@@ -4,6 +4,7 @@
 unknown keys of a delta     ignored, never relayed; so are logprobs, ids, fingerprints and annotations
 legacy ``function_call``    UpstreamMalformed: it would carry text that no channel holds
 empty ``choices``           accepted (usage frames, Azure's filter frames)
+frames after the finish     accepted for a choice while they say nothing, else UpstreamMalformed
 ``error`` frames            UpstreamError; their text is not kept
 data after ``[DONE]``       UpstreamMalformed
 no ``[DONE]``               accepted where every choice that began has its finish reason, else UpstreamMalformed
@@ -12,11 +13,7 @@ no ``[DONE]``               accepted where every choice that began has its finis
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
-
-import msgspec
 
 from gateway.errors import UpstreamError, UpstreamMalformed
 from gateway.exchange import (
@@ -32,10 +29,11 @@ from gateway.exchange import (
     Usage,
 )
 from gateway.wire.base import WireLimits
+from gateway.wire.openai_messages import ID
+from gateway.wire.openai_shapes import Call, Choice, Frame, Function, Message, TokenCounts, frame
 from gateway.wire.sse import Event, Splitter
 
-ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-MAX_CALLS = 128
+MAX_CALLS = 128  # tool calls of one choice
 REASONS = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -44,131 +42,59 @@ REASONS = {
 }
 
 
-class Function(msgspec.Struct):
-    """The function of a tool call, or a fragment of it."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class Call(msgspec.Struct):
-    """A tool call, or a fragment of it."""
-
-    index: int | None = None
-    id: str | None = None
-    function: Function | None = None
-
-
-class Message(msgspec.Struct):
-    """A message or a delta."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[Call] | None = None
-    function_call: Any = None
-
-
-class ChoiceShape(msgspec.Struct):
-    """A choice of an answer or of a chunk."""
-
-    index: int = 0
-    delta: Message | None = None
-    message: Message | None = None
-    finish_reason: str | None = None
-
-
-class Details(msgspec.Struct):
-    """Details of token counts."""
-
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class UsageShape(msgspec.Struct):
-    """Token counts."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: Details | None = None
-    completion_tokens_details: Details | None = None
-
-
-class Frame(msgspec.Struct):
-    """One chunk, or a whole answer."""
-
-    choices: list[ChoiceShape] | None = None
-    usage: UsageShape | None = None
-    error: Any = None
-
-
-_decoder = msgspec.json.Decoder(Frame)
-
-
-def decode(data: bytes | str) -> Frame:
-    """One frame. Raises UpstreamMalformed, or UpstreamError for an error frame."""
-    try:
-        frame = _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamMalformed("the model server's answer is not a chat completion") from error
-    if frame.error is not None:
-        raise UpstreamError("the model server answered with an error")
-    return frame
-
-
 class Choices:
-    """Turns choices into events, and keeps what is needed to see that they are in order."""
+    """What both readers share: choices to events, their order, and the bound on the whole answer."""
 
     def __init__(self, exchange: Exchange, limits: WireLimits) -> None:
         self._count = exchange.choices
-        self._limit = limits.answer_bytes
-        self._seen = 0
+        self._left = limits.answer_bytes
+        self._open: set[int] = set()
         self._finished: set[int] = set()
-        self._begun: set[int] = set()
-        self._calls: dict[tuple[int, int], str] = {}
+        self._calls: dict[ChannelKey, str] = {}
+        self._ids: set[tuple[int, str]] = set()
 
     @property
     def complete(self) -> bool:
-        """Every choice that began has ended, and there is one."""
-        return bool(self._begun) and self._begun == self._finished
+        """Every choice that began has its finish reason, and there is one."""
+        return bool(self._finished) and not self._open
 
-    def frame(self, frame: Frame) -> Iterator[AnswerEvent]:
+    def events(self, frame: Frame) -> Iterator[AnswerEvent]:
         """The events of one frame."""
         for choice in frame.choices or ():
             yield from self._choice(choice)
         if frame.usage is not None:
             yield _usage(frame.usage)
 
-    def _choice(self, choice: ChoiceShape) -> Iterator[AnswerEvent]:
-        index = choice.index
-        if not 0 <= index < self._count or index in self._finished:
-            raise UpstreamMalformed("a choice of the model server's answer was not asked for, or had ended")
-        self._begun.add(index)
-        message = choice.delta or choice.message
+    def _choice(self, choice: Choice) -> Iterator[AnswerEvent]:
+        index, message, reason = choice.index, choice.delta or choice.message, choice.finish_reason
+        if not 0 <= index < self._count:
+            raise UpstreamMalformed("the model server's answer has a choice that was not asked for")
+        if index in self._finished:
+            if reason is not None or (message is not None and any(True for _ in self._message(index, message))):
+                raise UpstreamMalformed("the model server went on with a choice that it had finished")
+            return
+        self._open.add(index)
         if message is not None:
             yield from self._message(index, message)
-        if choice.finish_reason is not None:
-            reason = REASONS.get(choice.finish_reason)
-            if reason is None:
-                raise UpstreamMalformed("the model server gave an unknown finish reason")
-            self._finished.add(index)
-            yield Finish(index, reason)
+        if reason is not None:
+            yield self._finish(index, reason)
+
+    def _finish(self, index: int, reason: str) -> Finish:
+        if reason not in REASONS:
+            raise UpstreamMalformed("the model server gave an unknown finish reason")
+        self._open.discard(index)
+        self._finished.add(index)
+        return Finish(index, REASONS[reason])
 
     def _message(self, index: int, message: Message) -> Iterator[AnswerEvent]:
         if message.function_call is not None:
             raise UpstreamMalformed("the model server answered with a legacy function call")
-        texts = (
-            (
-                Channel.REASONING,
-                message.reasoning_content if message.reasoning_content is not None else message.reasoning,
-            ),
-            (Channel.CONTENT, message.content),
-            (Channel.REFUSAL, message.refusal),
-        )
-        for channel, text in texts:
-            if text:
-                yield self._text(ChannelKey(index, channel), text)
+        if reasoning := _reasoning(message):
+            yield self._text(ChannelKey(index, Channel.REASONING), reasoning)
+        if message.content:
+            yield self._text(ChannelKey(index, Channel.CONTENT), message.content)
+        if message.refusal:
+            yield self._text(ChannelKey(index, Channel.REFUSAL), message.refusal)
         for place, call in enumerate(message.tool_calls or ()):
             yield from self._call(index, place if call.index is None else call.index, call)
 
@@ -176,35 +102,51 @@ class Choices:
         if not 0 <= index < MAX_CALLS:
             raise UpstreamMalformed("the model server made too many tool calls")
         key, function = ChannelKey(choice, Channel.TOOL_CALL, index), call.function or Function()
-        if (choice, index) not in self._calls:
-            if not function.name:
-                raise UpstreamMalformed("a tool call of the model server has no name")
-            self._calls[choice, index] = function.name
-            self._add(function.name)
-            given = call.id or ""
-            yield ToolCallStart(key, given if ID.fullmatch(given) else f"call_{choice}_{index}", function.name)
-        elif function.name and function.name != self._calls[choice, index]:
+        begun = self._calls.get(key)
+        if begun is None:
+            yield self._start(key, call.id or "", function.name or "")
+        elif function.name and function.name != begun:
             raise UpstreamMalformed("a tool call of the model server changed its name")
         if function.arguments:
             yield self._text(key, function.arguments)
 
+    def _start(self, key: ChannelKey, given: str, name: str) -> ToolCallStart:
+        """A call begins. An id that could hold words, or that another call has, is replaced by one of ours."""
+        if not name:
+            raise UpstreamMalformed("a tool call of the model server has no name")
+        proper = ID.fullmatch(given) is not None and (key.choice, given) not in self._ids
+        call_id = given if proper else f"call_{key.choice}_{key.index}"
+        self._ids.add((key.choice, call_id))
+        self._calls[key] = name
+        self._spend(name)
+        return ToolCallStart(key, call_id, name)
+
     def _text(self, key: ChannelKey, text: str) -> TextDelta:
-        self._add(text)
+        self._spend(text)
         return TextDelta(key, text)
 
-    def _add(self, text: str) -> None:
-        self._seen += len(text)
-        if self._seen > self._limit:
+    def _spend(self, text: str) -> None:
+        self._left -= len(text) if text.isascii() else len(text.encode())
+        if self._left < 0:
             raise UpstreamMalformed("the model server's answer is too large")
 
 
-def _usage(usage: UsageShape) -> Usage:
-    cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-    reasoning = usage.completion_tokens_details.reasoning_tokens if usage.completion_tokens_details else 0
-    counts = (usage.prompt_tokens, usage.completion_tokens, cached or 0, reasoning or 0)
-    if any(not 0 <= count <= 2**53 for count in counts):
-        raise UpstreamMalformed("the model server counts tokens wrongly")
-    return Usage(*counts)
+def _reasoning(message: Message) -> str | None:
+    """One of two names for the same text."""
+    one, other = message.reasoning_content, message.reasoning
+    if one and other and one != other:
+        raise UpstreamMalformed("the model server gave two different reasonings at once")
+    return one or other
+
+
+def _usage(counts: TokenCounts) -> Usage:
+    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
+    cached = (prompt.cached_tokens or 0) if prompt else 0
+    reasoning = (completion.reasoning_tokens or 0) if completion else 0
+    usage = Usage(counts.prompt_tokens, counts.completion_tokens, cached, reasoning)
+    if min(usage.prompt, usage.completion, cached, reasoning) < 0:
+        raise UpstreamMalformed("the model server counts tokens below zero")
+    return usage
 
 
 class UnaryReader:
@@ -212,19 +154,19 @@ class UnaryReader:
 
     def __init__(self, exchange: Exchange, limits: WireLimits) -> None:
         self._choices = Choices(exchange, limits)
-        self._limit = limits.answer_bytes
+        self._limits = limits
         self._body = bytearray()
 
     def feed(self, data: bytes) -> tuple[AnswerEvent, ...]:
         """Keep the bytes."""
         self._body += data
-        if len(self._body) > self._limit:
+        if len(self._body) > self._limits.answer_bytes:
             raise UpstreamMalformed("the model server's answer is too large")
         return ()
 
     def end(self) -> tuple[AnswerEvent, ...]:
         """Parse the whole answer."""
-        events = tuple(self._choices.frame(decode(bytes(self._body))))
+        events = tuple(self._choices.events(frame(bytes(self._body), self._limits)))
         if not self._choices.complete:
             raise UpstreamMalformed("a choice of the model server's answer has no finish reason")
         return (*events, AnswerEnd())
@@ -235,6 +177,7 @@ class StreamReader:
 
     def __init__(self, exchange: Exchange, limits: WireLimits) -> None:
         self._choices = Choices(exchange, limits)
+        self._limits = limits
         self._splitter = Splitter(limits.event_bytes)
         self._ended = False
 
@@ -243,22 +186,20 @@ class StreamReader:
         return tuple(out for event in self._splitter.feed(data) for out in self._event(event))
 
     def end(self) -> tuple[AnswerEvent, ...]:
-        """The body is over."""
+        """The body is over: fine after ``[DONE]``, or once every choice has finished and no event is cut."""
         if self._splitter.pending:
             raise UpstreamMalformed("the model server's stream is cut short")
-        if self._ended:
-            return ()
-        return self._done()
+        return () if self._ended else self._done()
 
     def _event(self, event: Event) -> Iterator[AnswerEvent]:
         if self._ended:
             raise UpstreamMalformed("the model server's stream goes on after its end")
-        if event.data == "[DONE]":
-            yield from self._done()
-        elif event.event == "error":
+        if event.event == "error":
             raise UpstreamError("the model server reported an error in its stream")
+        if event.data.strip() == "[DONE]":
+            yield from self._done()
         else:
-            yield from self._choices.frame(decode(event.data))
+            yield from self._choices.events(frame(event.data.encode(), self._limits))
 
     def _done(self) -> tuple[AnswerEvent, ...]:
         if not self._choices.complete:

@@ -1,0 +1,87 @@
+"""The JSON of an upstream's answer in OpenAI's chat dialect, as far as the gateway reads it.
+
+Lenient where nothing is lost (keys that are not read cannot be relayed), strict in types and in JSON: a frame with duplicate
+keys, NUL in a string or numbers out of range is malformed, as it would be in a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.errors import BadRequest, UpstreamError, UpstreamMalformed
+from gateway.wire import strict
+from gateway.wire.base import WireLimits
+
+
+class Function(msgspec.Struct):
+    """The function of a tool call, or a fragment of it."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Call(msgspec.Struct):
+    """A tool call, or a fragment of it."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """A message or a delta. vLLM calls the reasoning by either name, or by both."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Call] | None = None
+    function_call: Any = None
+
+
+class Choice(msgspec.Struct):
+    """A choice of an answer (``message``) or of a chunk (``delta``)."""
+
+    index: int = 0
+    delta: Message | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+
+
+class Details(msgspec.Struct):
+    """Details of token counts."""
+
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class TokenCounts(msgspec.Struct):
+    """Token counts."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: Details | None = None
+    completion_tokens_details: Details | None = None
+
+
+class Frame(msgspec.Struct):
+    """One chunk, or a whole answer."""
+
+    choices: list[Choice] | None = None
+    usage: TokenCounts | None = None
+    error: Any = None
+
+
+def frame(data: bytes, limits: WireLimits) -> Frame:
+    """Read one frame. Raises UpstreamMalformed, or UpstreamError for a frame that reports an error (its text is not kept)."""
+    try:
+        read = msgspec.convert(strict.loads(data, limits), Frame)
+    except (BadRequest, msgspec.ValidationError) as error:
+        raise UpstreamMalformed("the model server's answer is not a chat completion") from error
+    if read.error is not None:
+        raise UpstreamError("the model server answered with an error")
+    if read.choices is None and read.usage is None:
+        raise UpstreamMalformed("the model server's answer has neither choices nor usage")
+    return read
