@@ -1,1 +1,1 @@
-"""The life of one exchange: ``life`` reads from top to bottom; ``relay`` is its answer half; ``guard`` interrupts it; ``trace`` records it."""
+"""The life of one exchange: ``life`` reads top to bottom, ``relay`` is its answer half, ``guard`` interrupts, ``trace`` records."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from gateway.errors import GatewayError, ModelNotFound, ServingHalted
 from gateway.exchange import Caller, Direction, Exchange
@@ -33,7 +34,7 @@ class Guard:
             self.reason = reason
             self._task.cancel()
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> Self:
         """Arm the guard for the current task."""
         self._task = asyncio.current_task()
         return self

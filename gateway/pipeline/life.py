@@ -9,8 +9,9 @@ Every exchange that comes in here ends in exactly one outcome row, whatever happ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -31,6 +32,7 @@ from gateway.errors import (
     TooLarge,
     UnsupportedMedia,
     UpstreamError,
+    UpstreamMalformed,
 )
 from gateway.exchange import Direction, Exchange
 from gateway.ledger.base import Kind, LedgerError, Receipt, Sink
@@ -43,7 +45,7 @@ from gateway.pipeline.trace import Trace
 from gateway.policy.holder import SnapshotHolder
 from gateway.screening import Screening
 from gateway.terms import Standing, Terms
-from gateway.upstream import Upstream
+from gateway.upstream import Upstream, UpstreamAnswer
 from gateway.verdict import Cause, Outcome, Reason, Verdict
 from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, WireLimits, upstream_headers
 
@@ -75,6 +77,8 @@ class Pipeline:
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
         self.draining = False
+        self.idle = asyncio.Event()  # set while no exchange is in flight
+        self.idle.set()
         self._guards: set[Guard] = set()
 
     def interrupt(self) -> int:
@@ -95,6 +99,7 @@ class Pipeline:
         life = Life(self.rooms, dialect, visitor, trace)
         guard = Guard()
         self._guards.add(guard)
+        self.idle.clear()
         try:
             try:
                 with guard:
@@ -113,12 +118,14 @@ class Pipeline:
         except asyncio.CancelledError:
             trace.result = Result.ABANDONED
             raise
-        except Exception as error:  # noqa: BLE001  # whatever is wrong with us, the client gets a typed answer and the ledger a row
+        except Exception as error:  # whatever is wrong with us, the client gets a typed answer and the ledger a row
             log.error("exchange_failed", decision=trace.decision, error=type(error).__name__, exc_info=True)
             await life.failed(GatewayError("the gateway failed"))
         finally:
-            self._guards.discard(guard)
             await life.conclude()
+            self._guards.discard(guard)
+            if not self._guards:
+                self.idle.set()
 
     def _trace(self, dialect: Dialect, visitor: Visitor) -> Trace:
         ident = f"{int(self.rooms.clock.wall() * 1000):011x}{secrets.token_hex(8)}"
@@ -205,7 +212,7 @@ class Life:
     def _context(self, terms: Terms) -> Context:
         return Context(self._visitor.caller, terms, self._trace.decision, int(self._rooms.clock.wall()))
 
-    async def _forward(self, exchange: Exchange, terms: Terms) -> object:
+    async def _forward(self, exchange: Exchange, terms: Terms) -> UpstreamAnswer:
         """Send our serialisation of what was screened."""
         upstream = self._rooms.upstreams.get(terms.model)
         if upstream is None:
@@ -213,9 +220,14 @@ class Life:
         headers = upstream_headers(self._dialect, stream=exchange.stream, request_id=self._trace.request, extra={})
         before = self._rooms.clock.monotonic()
         try:
-            return await upstream.open(self._dialect.path, headers, self._dialect.request(exchange, terms.model))
+            answer = await upstream.open(self._dialect.path, headers, self._dialect.request(exchange, terms.model))
         finally:
             self._trace.waits.upstream += self._rooms.clock.monotonic() - before
+        wanted = "text/event-stream" if exchange.stream else JSON_TYPE
+        if answer.content_type != wanted:
+            await answer.close()
+            raise UpstreamMalformed(f"the model server's answer is not {wanted}")
+        return answer
 
     def _open_relay(self, exchange: Exchange, force: InForce) -> Relay:
         rooms, terms = self._rooms, force.terms
@@ -265,10 +277,10 @@ class Life:
         self._rooms.metrics.count("ledger_rows_total", kind.value)
         return receipt
 
-    async def _ledger(self, waiting: object) -> None:
+    async def _ledger(self, waiting: Awaitable[None]) -> None:
         before = self._rooms.clock.monotonic()
         try:
-            await waiting  # type: ignore[misc]  # an awaitable of Receipt
+            await waiting
         except LedgerError as error:
             raise LedgerUnavailable("the decision could not be recorded") from error
         finally:
@@ -316,12 +328,10 @@ class Life:
         await outbound.send(reply.body)
         await outbound.end()
 
-    async def _closing(self, ending: object) -> None:
+    async def _closing(self, ending: Awaitable[None]) -> None:
         """Say the last words; a client that has left does not hear them."""
-        try:
-            await ending  # type: ignore[misc]  # a coroutine of ours
-        except ClientGone:
-            pass
+        with contextlib.suppress(ClientGone):
+            await ending
 
     async def _record(self, error: GatewayError) -> None:
         """A refusal is on record before it is told (rule 5), unless it says that the record could not be made."""

@@ -15,7 +15,7 @@ from gateway.metrics import Metrics
 from gateway.pipeline.guard import InForce
 from gateway.pipeline.ports import Headers, Outbound
 from gateway.pipeline.trace import Trace
-from gateway.screening import Screening
+from gateway.screening import Nonsense, Screening
 from gateway.terms import Terms
 from gateway.upstream import UpstreamAnswer
 from gateway.verdict import Cause, Outcome, Verdict
@@ -102,7 +102,6 @@ class Relay:
         """Stricter terms apply from this step on, to everything the answer has said so far."""
         self.terms = self.force.terms
         self.screening.tighten(self.terms.hold)
-        self.screening.rejudge()
         self.judges, pieces = self.judges.reopen(self.terms)
         self.force.passed(Direction.OUTPUT)
         if pieces:
@@ -116,8 +115,12 @@ class Relay:
         if ruling.verdict.outcome is not Outcome.ALLOW:
             self.screening.cut(ruling.verdict)
             raise AnswerStopped(ruling.verdict)
-        for group, judgement in ruling.judgements:
-            self.screening.report(group, judgement)
+        try:
+            for group, judgement in ruling.judgements:
+                self.screening.report(group, judgement)
+        except Nonsense as nonsense:
+            assert self.screening.verdict is not None
+            raise AnswerStopped(self.screening.verdict) from nonsense
 
     def _note(self, ruling: AnswerRuling) -> None:
         self.trace.note(ruling.verdicts, Direction.OUTPUT)

@@ -1,0 +1,184 @@
+"""``asl-gateway serve`` and ``check-config``: both forms of starting, signals, and every refusal with its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+
+from gateway.app.gateway import Addresses, Gateway
+from gateway.app.logs import configure
+from gateway.app.serving import ListenError
+from gateway.app.state_dir import StateDirError
+from gateway.cli.exits import Exit, document, fail, line, say
+from gateway.cli.options import JsonOption
+from gateway.controls.catalogue import controls
+from gateway.controls.rules import RuleError
+from gateway.ledger.base import LedgerError
+from gateway.ledger.files import LedgerTampered
+from gateway.policy.changes import ChangeRefused
+from gateway.policy.levels import CLASSIFIED, LevelInvalid
+from gateway.settings.faults import ConfigInvalid
+from gateway.settings.load import check, load
+from gateway.settings.model import Settings
+from gateway.state.base import StoreError
+
+Started = Callable[[Addresses], None]
+log = structlog.get_logger("asl_gateway")
+
+
+def serve(
+    config: Annotated[Path | None, typer.Option("--config", help="Configuration file.")] = None,
+    upstream: Annotated[str | None, typer.Option("--upstream", help="URL of the model server, without /v1.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Canonical name of the served model.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option("--alias", help="Another exact name for it; may be repeated.")
+    ] = None,
+    asl: Annotated[int | None, typer.Option("--asl", min=1, max=5, help="Declared AI Safety Level.")] = None,
+    listen: Annotated[str | None, typer.Option("--listen", help="Data plane, host:port.")] = None,
+    admin_listen: Annotated[str | None, typer.Option("--admin-listen", help="Admin plane, host:port.")] = None,
+    state: Annotated[Path | None, typer.Option("--state", envvar="ASL_GATEWAY_STATE", help="State directory.")] = None,
+    rules: Annotated[Path | None, typer.Option("--rules", help="Directory of rule files.")] = None,
+    no_classifiers: Annotated[
+        bool, typer.Option("--no-classifiers", help="Rules and wire handling only: mechanics and benchmarks.")
+    ] = False,
+) -> None:
+    """Stand in front of a model server.
+
+    Examples:
+
+      asl-gateway serve --upstream http://127.0.0.1:8000 --model my-model --asl 3
+
+      asl-gateway serve --config gateway.yaml
+    """
+    if config is None and (upstream is None or model is None or asl is None):
+        fail(
+            Exit.USAGE,
+            "give --config FILE, or --upstream URL, --model NAME and --asl N",
+            do="see `asl-gateway serve --help`",
+        )
+    if config is not None and (upstream or model or alias or asl):
+        fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
+    flags = _flags(listen, admin_listen, state, rules, no_classifiers=no_classifiers)
+    if config is None:
+        flags["models"] = [{"name": model, "aliases": alias or [], "asl": asl, "upstream": {"url": upstream}}]
+    configure()
+    settings = settings_or_exit(config, flags)
+    if not settings.classifiers:
+        say(
+            "WARNING: --no-classifiers: prompts and answers are judged by rules alone. For mechanics and benchmarks, not for serving."
+        )
+    run(settings, _announce, reload=lambda: load(config, os.environ, flags))
+
+
+def _flags(
+    listen: str | None, admin: str | None, state: Path | None, rules: Path | None, *, no_classifiers: bool
+) -> dict[str, Any]:
+    flags: dict[str, Any] = {}
+    if listen is not None:
+        flags["listen"] = {"address": listen}
+    if admin is not None:
+        flags["admin"] = {"address": admin}
+    if state is not None:
+        flags["state"] = str(state.absolute())
+    if rules is not None:
+        flags["rules"] = str(rules.absolute())
+    if no_classifiers:
+        flags["classifiers"] = False
+    return flags
+
+
+def settings_or_exit(config: Path | None, flags: dict[str, Any]) -> Settings:
+    """The settings, or exit 3 with every fault."""
+    try:
+        return load(config, os.environ, flags)
+    except ConfigInvalid as error:
+        fail(Exit.CONFIG_INVALID, "the configuration is invalid:\n" + str(error))
+
+
+def _announce(addresses: Addresses) -> None:
+    document({"event": "listening", "data": addresses.data, "admin": addresses.admin, "pid": os.getpid()})
+    typer.get_text_stream("stdout").flush()
+
+
+def run(settings: Settings, started: Started, *, reload: Callable[[], Settings]) -> None:
+    """Run a gateway until a signal; every reason not to start has its exit code."""
+    try:
+        uvloop.run(_live(settings, started, reload))
+    except ConfigInvalid as error:
+        fail(Exit.CONFIG_INVALID, "the configuration is invalid:\n" + str(error))
+    except (LevelInvalid, ChangeRefused, RuleError) as error:
+        fail(Exit.CONFIG_INVALID, str(error))
+    except LedgerTampered as error:
+        fail(
+            Exit.VERIFICATION_FAILED,
+            str(error),
+            do="the ledger on disk is not the one that was written; keep it, and run `asl-gateway ledger verify`",
+        )
+    except (StoreError, LedgerError, ListenError, StateDirError) as error:
+        fail(Exit.FAILURE, str(error))
+
+
+async def _live(settings: Settings, started: Started, reload: Callable[[], Settings]) -> None:
+    gateway = Gateway(settings, os.environ)
+    stopping, reloading = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reloading.set)
+    addresses = await gateway.start()
+    started(addresses)
+    follower = asyncio.create_task(_follow(gateway, reloading, reload))
+    await stopping.wait()
+    follower.cancel()
+    await gateway.stop()
+
+
+async def _follow(gateway: Gateway, reloading: asyncio.Event, reload: Callable[[], Settings]) -> None:
+    """SIGHUP: a validated reload; the old configuration stays on any fault."""
+    while True:
+        await reloading.wait()
+        reloading.clear()
+        try:
+            await gateway.reload(await asyncio.to_thread(reload))
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with the new configuration, the old one serves on
+            log.error("reload_refused", error=type(error).__name__, detail=str(error))
+
+
+def check_config(
+    file: Annotated[Path, typer.Argument(help="Configuration file.")],
+    json: JsonOption = False,
+) -> None:
+    """Report every fault of a configuration at once, with file, line, column and a suggestion.
+
+    Example: asl-gateway check-config gateway.yaml
+    """
+    known = {control.id for control in controls(None)} | CLASSIFIED
+    faults = check(file, os.environ, known)
+    if json:
+        found = [
+            {
+                "file": f.file,
+                "line": f.line,
+                "column": f.column,
+                "key": f.key,
+                "message": f.message,
+                "suggestion": f.suggestion,
+            }
+            for f in faults
+        ]
+        document({"ok": not faults, "faults": found})
+    elif faults:
+        for fault in faults:
+            line(str(fault))
+    else:
+        line(f"{file}: ok")
+    if faults:
+        raise typer.Exit(Exit.CONFIG_INVALID)
