@@ -27,8 +27,12 @@ class Found:
     def add(self, leaf: Leaf) -> None:
         """Raises TooLarge beyond the limit."""
         if len(self.leaves) >= self.limit:
-            raise TooLarge(f"the request has more than {self.limit} texts", param=leaf.path)
+            raise self.too_many(leaf.path)
         self.leaves.append(leaf)
+
+    def too_many(self, path: str) -> TooLarge:
+        """The error of one text more than the limit."""
+        return TooLarge(f"the request has more than {self.limit} texts", param=path)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ legacy ``function_call``    UpstreamMalformed: it would carry text that no chann
 empty ``choices``           accepted (usage frames, Azure's filter frames)
 frames after the finish     accepted for a choice while they say nothing, else UpstreamMalformed
 ``error`` frames            UpstreamError; their text is not kept
+finish reason ``""``        the same as null
 data after ``[DONE]``       UpstreamMalformed
 no ``[DONE]``               accepted where every choice that began has its finish reason, else UpstreamMalformed
 ==========================  ========================================================================================
@@ -66,7 +67,8 @@ class Choices:
             yield _usage(frame.usage)
 
     def _choice(self, choice: Choice) -> Iterator[AnswerEvent]:
-        index, message, reason = choice.index, choice.delta or choice.message, choice.finish_reason
+        index, message = choice.index, choice.delta or choice.message
+        reason = choice.finish_reason or None  # some servers write "" for not yet
         if not 0 <= index < self._count:
             raise UpstreamMalformed("the model server's answer has a choice that was not asked for")
         if index in self._finished:
@@ -143,10 +145,7 @@ def _usage(counts: TokenCounts) -> Usage:
     prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
     cached = (prompt.cached_tokens or 0) if prompt else 0
     reasoning = (completion.reasoning_tokens or 0) if completion else 0
-    usage = Usage(counts.prompt_tokens, counts.completion_tokens, cached, reasoning)
-    if min(usage.prompt, usage.completion, cached, reasoning) < 0:
-        raise UpstreamMalformed("the model server counts tokens below zero")
-    return usage
+    return Usage(counts.prompt_tokens or 0, counts.completion_tokens or 0, cached, reasoning)
 
 
 class UnaryReader:
@@ -154,19 +153,19 @@ class UnaryReader:
 
     def __init__(self, exchange: Exchange, limits: WireLimits) -> None:
         self._choices = Choices(exchange, limits)
-        self._limits = limits
+        self._limit = limits.answer_bytes
         self._body = bytearray()
 
     def feed(self, data: bytes) -> tuple[AnswerEvent, ...]:
         """Keep the bytes."""
         self._body += data
-        if len(self._body) > self._limits.answer_bytes:
+        if len(self._body) > self._limit:
             raise UpstreamMalformed("the model server's answer is too large")
         return ()
 
     def end(self) -> tuple[AnswerEvent, ...]:
         """Parse the whole answer."""
-        events = tuple(self._choices.events(frame(bytes(self._body), self._limits)))
+        events = tuple(self._choices.events(frame(bytes(self._body))))
         if not self._choices.complete:
             raise UpstreamMalformed("a choice of the model server's answer has no finish reason")
         return (*events, AnswerEnd())
@@ -177,7 +176,6 @@ class StreamReader:
 
     def __init__(self, exchange: Exchange, limits: WireLimits) -> None:
         self._choices = Choices(exchange, limits)
-        self._limits = limits
         self._splitter = Splitter(limits.event_bytes)
         self._ended = False
 
@@ -199,7 +197,7 @@ class StreamReader:
         if event.data.strip() == "[DONE]":
             yield from self._done()
         else:
-            yield from self._choices.events(frame(event.data.encode(), self._limits))
+            yield from self._choices.events(frame(event.data))
 
     def _done(self) -> tuple[AnswerEvent, ...]:
         if not self._choices.complete:

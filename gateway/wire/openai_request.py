@@ -256,8 +256,9 @@ def _refuse(root: Node) -> None:
 def _vetted(root: Node) -> dict[str, Any]:
     """The body without its model."""
     out: dict[str, Any] = {}
+    raw = root.value
     for name, field in FIELDS.items():
-        if field.vet is not None and root.given(name):
+        if raw.get(name) is not None and field.vet is not None:
             value = field.vet(root.member(name))
             if value is not None:
                 out[name] = value

@@ -1,18 +1,18 @@
 """The JSON of an upstream's answer in OpenAI's chat dialect, as far as the gateway reads it.
 
-Lenient where nothing is lost (keys that are not read cannot be relayed), strict in types and in JSON: a frame with duplicate
-keys, NUL in a string or numbers out of range is malformed, as it would be in a request.
+Lenient where nothing is lost: keys that are not read cannot be relayed, and what is read is written anew, so of a key that comes
+twice only the value that was screened can reach the client. Strict in types, in ranges and in UTF-8.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from gateway.errors import BadRequest, UpstreamError, UpstreamMalformed
-from gateway.wire import strict
-from gateway.wire.base import WireLimits
+from gateway.errors import UpstreamError, UpstreamMalformed
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Function(msgspec.Struct):
@@ -53,15 +53,15 @@ class Choice(msgspec.Struct):
 class Details(msgspec.Struct):
     """Details of token counts."""
 
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
 
 
 class TokenCounts(msgspec.Struct):
     """Token counts."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     prompt_tokens_details: Details | None = None
     completion_tokens_details: Details | None = None
 
@@ -74,11 +74,14 @@ class Frame(msgspec.Struct):
     error: Any = None
 
 
-def frame(data: bytes, limits: WireLimits) -> Frame:
+_decoder = msgspec.json.Decoder(Frame)
+
+
+def frame(data: bytes | str) -> Frame:
     """Read one frame. Raises UpstreamMalformed, or UpstreamError for a frame that reports an error (its text is not kept)."""
     try:
-        read = msgspec.convert(strict.loads(data, limits), Frame)
-    except (BadRequest, msgspec.ValidationError) as error:
+        read = _decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise UpstreamMalformed("the model server's answer is not a chat completion") from error
     if read.error is not None:
         raise UpstreamError("the model server answered with an error")

@@ -104,7 +104,8 @@ class Writer:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._ended = False
-        envelope = strict.dumps(self._envelope("chat.completion.chunk"))[:-1]
+        # Made into a template: a percent sign in the name of a model is none of its directives.
+        envelope = strict.dumps(self._envelope("chat.completion.chunk"))[:-1].replace(b"%", b"%%")
         self._head = b"data: " + envelope + b',"choices":[{"index":%d,"delta":{%b'
         self._tail = (
             b'},"logprobs":null,"finish_reason":%b}]' + (b',"usage":null' if self._usage_asked else b"") + b"}\n\n"

@@ -4,6 +4,7 @@ msgspec refuses what JSON forbids (NaN, comments, trailing bytes, byte order mar
 refuse duplicate keys, integers beyond 2**53, or NUL in strings, and it raises RecursionError on depth: those are ours. NUL is refused
 because C code behind a model server may end a string there: what was screened would not be what is read.
 Duplicates are found exactly and cheaply: outside of strings each colon is one key, so the colons must equal the keys that were decoded.
+Colons inside of strings are discounted by what was decoded; where that does not settle it, the strings are cut out of the body.
 """
 
 from __future__ import annotations
@@ -43,8 +44,7 @@ def loads(body: bytes, limits: WireLimits) -> dict[str, Any]:
         raise _too_deep(limits) from error
     if keys > limits.keys:
         raise TooLarge(f"the body has more than {limits.keys} keys", code="too_many_keys")
-    # Colons inside strings only add to the count, so the strings need a look only when the counts differ.
-    if body.count(b":") != keys and _STRINGS.sub(b"", body).count(b":") != keys:
+    if body.count(b":") != keys and _repeats(body, tree, keys):
         raise BadRequest("an object has the same key twice", code="duplicate_key")
     if b"\\u0000" in body and _holds_nul(tree):
         raise BadRequest("a string holds NUL", code="nul_character")
@@ -74,6 +74,23 @@ def _walk(value: Any, depth: int) -> int:
     if kind is int and not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise BadRequest("an integer is beyond 2**53", code="number_out_of_range")
     return 0
+
+
+def _repeats(body: bytes, tree: Any, keys: int) -> bool:
+    """Whether a key was lost to another, in a body with more colons than keys."""
+    # A lost member takes its colons along. Those of decoded strings are colons of the body, unless one was written as an escape.
+    if b"\\u003" not in body and body.count(b":") == keys + _colons(tree):
+        return False
+    return _STRINGS.sub(b"", body).count(b":") != keys
+
+
+def _colons(value: Any) -> int:
+    """Colons inside of keys and strings."""
+    if isinstance(value, str):
+        return value.count(":")
+    if isinstance(value, dict):
+        return "".join(value).count(":") + sum(map(_colons, value.values()))
+    return sum(map(_colons, value)) if isinstance(value, list) else 0
 
 
 def _holds_nul(value: Any) -> bool:

@@ -42,6 +42,14 @@ def test_names_that_are_no_plain_words_stay_out_of_paths(name: str) -> None:
         ("c", lambda node: node.choice("a", "b")),
         (None, lambda node: node.choice("a")),
         ("a b", lambda node: node.match(re.compile("[a-z]+"), "a word")),
+        ("", Node.base64),
+        ("abc", Node.base64),
+        ("a b=", Node.base64),
+        ("ab-_", Node.base64),
+        ("abcd\n", Node.base64),
+        (5, Node.base64),
+        ("abcd", lambda node: node.base64("abc")),
+        ("x", lambda node: node.given("a")),
         (1, Node.flag),
         ("true", Node.flag),
         (True, lambda node: node.integer(0)),
@@ -68,7 +76,10 @@ def test_checks_give_the_value() -> None:
     assert at(False).flag() is False
     assert at(3).integer(3, 3) == 3
     assert at(1).number(0, 1) == 1
+    assert at("aGk=").base64() == "aGk="
+    assert at("data:x,aGkh").base64("aGkh") == "aGkh"
     assert at({"a": None}).has("a")
+    assert [at({"a": None, "b": 0}).given(name) for name in "abc"] == [False, True, False]
     assert at({"a": 1}).get("b") is None
     assert at({"a": 1}).only("a", "b").object().get("a") == 1
 

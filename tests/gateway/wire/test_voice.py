@@ -71,12 +71,16 @@ def test_free_json_may_be_any_value(value: Any) -> None:
     )
 
 
-def test_the_tree_is_a_copy() -> None:
-    """What a dialect builds shares no object with the client's tree, so neither can change under the other."""
-    value: dict[str, Any] = {"a": [{"b": 1}]}
-    copy = tree(at(value), USER, Channel.TOOL_CALL)
-    value["a"][0]["b"] = 2
-    assert copy == {"a": [{"b": 1}]}
+def test_leaves_are_made_whole() -> None:
+    """A leaf of free JSON equals, and hashes like, one that is made in the ordinary way: no field is left unset."""
+    node = at({"k": "v"})
+    tree(node, USER, Channel.TOOL_DEFINITION)
+    made = [
+        Leaf("c.k~key", "k", Role.USER, Channel.TOOL_DEFINITION, Origin.USER, new=False),
+        Leaf("c.k", "v", Role.USER, Channel.TOOL_DEFINITION, Origin.USER, new=False),
+    ]
+    assert node.found.leaves == made
+    assert [hash(leaf) for leaf in node.found.leaves] == [hash(leaf) for leaf in made]
 
 
 @pytest.mark.parametrize("value", [{"a": ["x", "y", "z"]}, {"a": 1, "b": 2, "c": 3, "d": 4}, ["x"] * 4])
