@@ -69,6 +69,7 @@ class Gateway:
         self._clock: Clock = clock or SystemClock()
         self._state = settings.state
         self._tasks: list[asyncio.Task[None]] = []
+        self._open = contextlib.AsyncExitStack()  # everything that was opened, to be closed in reverse
         self._leaving = False
         self._servers: list[Server] = []
 
@@ -77,18 +78,28 @@ class Gateway:
 
         Raises ConfigInvalid, LevelInvalid, ChangeRefused, RuleError, StoreError, LedgerError, ListenError, StateDirError.
         """
+        try:
+            return await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> Addresses:
         files = read_files(self.settings)
         prepare(self._state)
         token, digest_key = secret(self._state / TOKEN), secret(self._state / DIGEST_KEY)
         self.store = SqliteStore(self._state / "gateway.db")
+        self._open.callback(self.store.close)
         declare_all(self.store, self.settings, int(self._clock.wall()))
         self.holder = SnapshotHolder(snapshot_of(files, self.store))
         self.ledger = self._open_ledger()
         self.metrics = metrics()
+        self.refusals = Refusals(self.ledger, self.metrics, self._clock)
+        self._open.push_async_callback(self._end_ledger)
         self._build(files, bytes.fromhex(digest_key), token)
         info = build_info()
         self.metrics.set("build_info", 1, str(info["version"]))
-        start = {
+        start: dict[str, Field] = {
             "version": str(info["version"]),
             "commit": str(info["commit"]),
             "policy": self.holder.current.digest,
@@ -102,7 +113,9 @@ class Gateway:
             asyncio.create_task(every(GAUGE_SECONDS, self._gauges)),
         ]
         if self.classifier is not None:
+            self._open.push_async_callback(self.classifier.close)
             self._tasks.append(asyncio.create_task(self._warm(self.classifier)))
+        self._open.callback(unregister, self._state, os.getpid())
         register(
             self._state,
             {"replica": self.ledger.replica, "pid": os.getpid(), "data": addresses.data, "admin": addresses.admin},
@@ -127,18 +140,19 @@ class Gateway:
     def _build(self, files: Files, digest_key: bytes, token: str) -> None:
         """Wire the rooms together."""
         settings, clock = self.settings, self._clock
-        self.classifier: Classifier | None = create(CLASSIFIER) if settings.classifiers else None
-        self._warmed = self.classifier is None
+        self.classifier = self._classifier()
+        self._warmed = not settings.classifiers
         rules = RulesControl()
         chain = Chain({control.id: control for control in controls(self.classifier, rules)}, clock)
         self.limits = Limits(settings.limits.in_flight, settings.limits.body, settings.limits.streams)
         self.upstreams = {model.name: self._upstream(model) for model in settings.models}
+        for upstream in self.upstreams.values():
+            self._open.push_async_callback(upstream.close)
         wire = replace(WireLimits(), answer_bytes=settings.limits.answer)
         rooms = Rooms(
             self.holder, chain, self.ledger, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
         )
         self.pipeline = Pipeline(rooms)
-        self.refusals = Refusals(self.ledger, self.metrics, clock)
 
         async def compile_rules(rule_set: RuleSet) -> None:
             await asyncio.to_thread(rules.prepare, rule_set)
@@ -155,6 +169,16 @@ class Gateway:
         )
         screener = Screener(self.holder, chain, self.ledger, clock, digest_key)
         self._desk = Desk(self.keeper, self.readiness, self.metrics, clock, screener, self._state / "ledger", token)
+
+    def _classifier(self) -> Classifier | None:
+        """The embedded classifier. Where its files are not the pinned ones there is none: substitutes judge, and readiness says so."""
+        if not self.settings.classifiers:
+            return None
+        try:
+            return create(CLASSIFIER)
+        except ClassifierError as error:
+            log.error("classifier_refused", error=type(error).__name__, detail=str(error))
+            return None
 
     def _upstream(self, model: ModelSettings) -> Upstream:
         """The way to one model's server. Raises ConfigInvalid."""
@@ -210,6 +234,8 @@ class Gateway:
             if model not in self.keeper.files.settings.models or model.name not in self.upstreams
         }
         await self.keeper.reload(files)
+        for upstream in fresh.values():
+            self._open.push_async_callback(upstream.close)
         self.upstreams.update(fresh)
         log.info("reloaded", policy=self.holder.current.digest)
 
@@ -230,24 +256,21 @@ class Gateway:
         await self.close()
 
     async def close(self) -> None:
-        """Close everything that was opened, in reverse."""
+        """Close everything that was opened, in reverse; safe after a start that failed half-way."""
         for running in self._servers:
             running.should_exit = True
-        serving = self._tasks[: len(self._servers)]
-        await asyncio.wait(serving, timeout=5)
+        if serving := self._tasks[: len(self._servers)]:
+            await asyncio.wait(serving, timeout=5)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        unregister(self._state, os.getpid())
-        for upstream in self.upstreams.values():
-            await upstream.close()
-        if self.classifier is not None:
-            await self.classifier.close()
+        await self._open.aclose()
+
+    async def _end_ledger(self) -> None:
         self.refusals.flush()
         with contextlib.suppress(LedgerError):
             await self.ledger.append(Kind.STOP, {}).durable()
         await self.ledger.close()
-        self.store.close()
 
 
 def _admin_hosts(listener: socket.socket) -> frozenset[bytes]:

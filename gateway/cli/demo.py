@@ -80,8 +80,9 @@ async def _demo(flags: dict[str, Any], *, leave: bool, json: bool) -> bool:
             model_server = await start_model_server()
             progress.add_task("starting the gateway, loading the classifier")
             models = [{"name": MODEL, "aliases": ["demo"], "asl": 3, "upstream": {"url": model_server.url}}]
-            gateway = Gateway(load(None, {}, {**flags, "models": models}), os.environ)
-            addresses = await gateway.start()
+            starting = Gateway(load(None, {}, {**flags, "models": models}), os.environ)
+            addresses = await starting.start()
+            gateway = starting
             await _ready(addresses)
         _headline(screen, model_server.kind, addresses)
         steps = await _tour(screen, gateway.settings, addresses)

@@ -73,9 +73,15 @@ def main() -> int:
         + "\n"
     )
     sys.stdout.flush()
-    threading.Thread(target=lambda: (sys.stdin.read(), done.set()), daemon=True).start()
+    threading.Thread(target=_follow_stdin, args=(done,), daemon=True).start()
     done.wait()
     os._exit(0)  # llama.cpp's threads outlive a polite end by seconds; nothing here needs one
+
+
+def _follow_stdin(done: threading.Event) -> None:
+    """End with whoever started this process."""
+    sys.stdin.read()
+    done.set()
 
 
 if __name__ == "__main__":
