@@ -194,6 +194,7 @@ FIELDS: dict[str, Field] = {
     "kv_transfer_params": _refused("settings of a server's extensions"),
 }
 
+_VETS = tuple((name, field.vet) for name, field in FIELDS.items() if field.vet is not None)
 # Known fields that are never sent on; named as dropped where they ask for something.
 _UNSENT = frozenset({"store", "logprobs", "top_logprobs", "prompt_logprobs"})
 
@@ -257,9 +258,9 @@ def _vetted(root: Node) -> dict[str, Any]:
     """The body without its model."""
     out: dict[str, Any] = {}
     raw = root.value
-    for name, field in FIELDS.items():
-        if raw.get(name) is not None and field.vet is not None:
-            value = field.vet(root.member(name))
+    for name, vet in _VETS:
+        if raw.get(name) is not None:
+            value = vet(root.member(name))
             if value is not None:
                 out[name] = value
     if out.get("stream"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from itertools import repeat
 from typing import Any
 
 from gateway.exchange import Channel, Leaf, Origin, Role
@@ -35,70 +37,69 @@ def leaf(node: Node, voice: Voice, channel: Channel = Channel.CONTENT) -> str:
 def tree(node: Node, voice: Voice, channel: Channel) -> Any:
     """Free JSON: every string and every key is screened. A key's path ends in ``~key``. The value itself is handed out, not a copy."""
     found = node.found
-    gatherer = _Gatherer(found.limit - len(found.leaves), found)
-    gatherer.value(node.value, node.path)
-    found.leaves.extend(_leaves(gatherer.texts, voice, channel))
+    texts = _Texts(found, found.limit - len(found.leaves))
+    texts.value(node.value, node.path)
+    found.leaves.extend(texts.leaves(voice, channel))
     return node.value
 
 
-class _Gatherer:
-    """Gathers texts with their paths. Schemas hold thousands, so this is written for speed: no node and no call per string."""
+class _Texts:
+    """Texts with their paths. Schemas hold thousands, so this is written for speed: no node per string."""
 
-    __slots__ = ("_found", "_names", "_room", "texts")
+    __slots__ = ("_found", "_names", "_paths", "_room", "_texts")
 
-    def __init__(self, room: int, found: Found) -> None:
-        self.texts: list[tuple[str, str]] = []
+    def __init__(self, found: Found, room: int) -> None:
+        self._paths: list[str] = []
+        self._texts: list[str] = []
         self._room = room
         self._found = found
         self._names: dict[str, str] = {}  # keys as they may stand in a path; schemas repeat them
 
     def value(self, value: Any, path: str) -> None:
-        """Any value at its path."""
+        """Gather from any value at its path."""
         if isinstance(value, str):
-            self._add(path, value)
+            self._paths.append(path)
+            self._texts.append(value)
         elif isinstance(value, list):
             for place, item in enumerate(value):
-                if type(item) in _WITH_TEXT:
-                    self.value(item, f"{path}[{place}]")
+                self.value(item, f"{path}[{place}]")
         elif isinstance(value, dict):
             self._object(value, path)
+        if len(self._paths) > self._room:
+            raise self._found.too_many(self._paths[self._room])
+
+    def leaves(self, voice: Voice, channel: Channel) -> list[Leaf]:
+        """The leaves, set field by field: for a frozen class that costs half of making them one by one."""
+        made = [*map(object.__new__, repeat(Leaf, len(self._paths)))]
+        values: tuple[Iterable[object], ...] = (
+            self._paths,
+            self._texts,
+            repeat(voice.role),
+            repeat(channel),
+            repeat(voice.origin),
+            repeat(voice.new),
+        )
+        for setter, column in zip(_SETTERS, values, strict=True):
+            deque(map(setter, made, column), maxlen=0)
+        return made
 
     def _object(self, value: dict[str, Any], path: str) -> None:
-        names, texts, room = self._names, self.texts, self._room
+        names, paths, texts = self._names, self._paths, self._texts
         for key, item in value.items():
             name = names.get(key)
             if name is None:
                 name = names[key] = plain(key)
             below = f"{path}.{name}"
-            if len(texts) >= room:
-                raise self._found.too_many(f"{below}~key")
-            texts.append((f"{below}~key", key))
-            if type(item) in _WITH_TEXT:
+            paths.append(f"{below}~key")
+            texts.append(key)
+            if type(item) is str:  # most of them
+                paths.append(below)
+                texts.append(item)
+            else:
                 self.value(item, below)
 
-    def _add(self, path: str, text: str) -> None:
-        if len(self.texts) >= self._room:
-            raise self._found.too_many(path)
-        self.texts.append((path, text))
 
-
-def _leaves(texts: list[tuple[str, str]], voice: Voice, channel: Channel) -> Iterator[Leaf]:
-    """Leaves of one voice. Set slot by slot, which costs half of what a frozen dataclass does for itself."""
-    role, origin, new = voice.role, voice.origin, voice.new
-    for path, text in texts:
-        made = _NEW(Leaf)
-        _PATH(made, path)
-        _TEXT(made, text)
-        _ROLE(made, role)
-        _CHANNEL(made, channel)
-        _ORIGIN(made, origin)
-        _AGE(made, new)
-        yield made
-
-
-_WITH_TEXT: frozenset[type] = frozenset({str, list, dict})  # the decoder makes these very classes
-_NEW = object.__new__
-_PATH, _TEXT, _ROLE, _CHANNEL, _ORIGIN, _AGE = (getattr(Leaf, field.name).__set__ for field in fields(Leaf))
+_SETTERS = tuple(getattr(Leaf, field.name).__set__ for field in fields(Leaf))
 
 
 def turn_start(roles: list[str]) -> int:
