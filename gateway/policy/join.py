@@ -35,11 +35,16 @@ def join_groups(groups: Iterable[Group]) -> frozenset[Group]:
     """Groups of the same duty become one with the stricter failure mode and the shorter deadline; other groups stay beside each other."""
     joined: dict[tuple[object, ...], Group] = {}
     for group in groups:
-        duty = (group.name, group.standard, group.direction, group.members)
+        duty = _duty(group)
         known = joined.get(duty, group)
         failure, deadline = max(known.on_failure, group.on_failure), min(known.deadline_ms, group.deadline_ms)
         joined[duty] = replace(group, on_failure=failure, deadline_ms=deadline)
     return frozenset(joined.values())
+
+
+def _duty(group: Group) -> tuple[object, ...]:
+    """What makes two groups versions of one."""
+    return (group.name, group.standard, group.direction, group.members)
 
 
 def _smallest(thresholds: Iterable[tuple[str, int]]) -> frozenset[tuple[str, int]]:
@@ -51,12 +56,12 @@ def _smallest(thresholds: Iterable[tuple[str, int]]) -> frozenset[tuple[str, int
 
 def looser(one: Terms, other: Terms) -> bool:
     """Whether ``one`` lets through anything in any respect that ``other`` would not."""
-    duties = {(group.name, group.direction, group.members): group for group in one.groups}
+    duties = {_duty(group): group for group in one.groups}
     thresholds = dict(one.thresholds)
     return (
         not one.level.covers(other.level)
         or one.standing < other.standing
-        or any(_lacks(duties.get((group.name, group.direction, group.members)), group) for group in other.groups)
+        or any(_lacks(duties.get(_duty(group)), group) for group in other.groups)
         or not one.rule_sets >= other.rule_sets
         or any(thresholds.get(control, 1001) > value for control, value in other.thresholds)
         or not one.refused >= other.refused
