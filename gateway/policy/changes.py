@@ -81,12 +81,13 @@ def release(store: Store, model: str, actor: Actor) -> tuple[Brake, ...]:
 def add_rule(store: Store, rule: Rule, taken: Iterable[str], actor: Actor) -> None:
     """Add a rule. Raises ChangeRefused when its id is taken by a file or another added rule."""
     body = msgspec.json.encode(from_rule(rule), order="sorted").decode()
+    exists = ChangeRefused("rule_exists", f"there is a rule {rule.id!r} already")
+    if rule.id in set(taken):
+        raise exists
     try:
-        if rule.id in set(taken):
-            raise KeyError(rule.id)
         store.add_rule(StoredRule(rule.id, body, actor.owner, actor.at))
     except KeyError as error:
-        raise ChangeRefused("rule_exists", f"there is a rule {rule.id!r} already") from error
+        raise exists from error
 
 
 def remove_rule(store: Store, rule_id: str, from_files: Iterable[str]) -> None:

@@ -90,6 +90,12 @@ def rule_from(data: Any, source: str) -> Rule:
     return to_rule(validate(RuleEntry, Document(source, data)))
 
 
+def _wrapped(document: Document) -> Document:
+    """A bare list of rules, as if it stood under ``rules:``, so that a fault's key says rules[3].match."""
+    places = {("rules", *loc): place for loc, place in document.places.items()}
+    return Document(document.file, {"rules": document.data}, places)
+
+
 def read_rules(directory: Path) -> tuple[Rule, ...]:
     """All rules of all ``*.yaml`` files of a directory, by id. Raises ConfigInvalid with every fault."""
     if not directory.is_dir():
@@ -99,12 +105,7 @@ def read_rules(directory: Path) -> tuple[Rule, ...]:
     for path in sorted(directory.glob("*.yaml")):
         try:
             document = read(path)
-            # A bare list is the published form; it is wrapped so that a fault's key says rules[3].match.
-            wrapped = Document(
-                document.file,
-                {"rules": document.data},
-                {("rules", *loc): place for loc, place in document.places.items()},
-            )
+            wrapped = document if isinstance(document.data, dict) else _wrapped(document)
             entries = validate(RuleList, wrapped).rules
         except ConfigInvalid as error:
             faults += error.faults
