@@ -1,0 +1,132 @@
+"""The documentation is held against the code: what is stale fails the build; `python tests/test_docs.py` rewrites what is generated."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from gateway.cli.main import app  # noqa: E402  # the path must be set first when run as a script
+from gateway.controls.magic import MAGIC  # noqa: E402
+from gateway.metrics import SPECS, Result  # noqa: E402
+from gateway.policy.levels import profiles  # noqa: E402
+from gateway.policy.tables import level_control_table  # noqa: E402
+from gateway.settings.levels import read_levels  # noqa: E402
+from gateway.settings.model import Settings, json_schema  # noqa: E402
+from gateway.verdict import Reason  # noqa: E402
+
+README = ROOT / "README.md"
+CONTRACT = ROOT / "docs" / "contract.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+REASONS = ROOT / "docs" / "reasons.md"
+SCHEMA = ROOT / "config" / "gateway.schema.json"
+
+
+def between(text: str, name: str) -> str:
+    """What stands between the markers of a generated part."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    return text[text.index(begin) + len(begin) : text.index(end)]
+
+
+def levels_table() -> str:
+    """The table of the README."""
+    return level_control_table(profiles(read_levels(ROOT / "config" / "levels")))
+
+
+def settings_rows(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """One row a setting, nested ones dotted."""
+    rows: list[str] = []
+    for name, field in model.model_fields.items():
+        inner = list(re.findall(r"gateway\.settings\.model\.(\w+)", repr(field.annotation)))
+        nested = next(
+            (found for found in (getattr(sys.modules["gateway.settings.model"], kind) for kind in inner)), None
+        )
+        path = f"{prefix}{name}" + ("[]" if "tuple" in repr(field.annotation) and nested else "")
+        if nested is not None:
+            rows += settings_rows(nested, f"{path}.")
+            continue
+        default = "required" if field.is_required() else f"`{field.default}`"
+        rows.append(f"| `{path}` | {default} | {field.description or ''} |")
+    return rows
+
+
+def configuration() -> str:
+    """docs/configuration.md."""
+    head = (
+        "# Configuration\n\nGenerated from `gateway.settings.model`; `python tests/test_docs.py` rewrites it.\n"
+        "Layers: defaults < file < environment (`ASL_GATEWAY__LIMITS__BODY=1MiB`) < flags.\n"
+        "Paths in a file are relative to the file. Sizes are bytes or B, KiB, MiB, GiB; durations seconds.\n\n"
+        "| setting | default | meaning |\n|---|---|---|\n"
+    )
+    return head + "\n".join(settings_rows(Settings)) + "\n"
+
+
+def schema() -> str:
+    """config/gateway.schema.json."""
+    return json.dumps(json_schema(), indent=2, sort_keys=True, default=str) + "\n"
+
+
+def test_the_level_table_is_the_profiles() -> None:
+    """The README never promises more than the profiles switch on."""
+    assert between(README.read_text(), "levels") == levels_table()
+
+
+def test_every_setting_is_documented() -> None:
+    """docs/configuration.md and the JSON Schema are what the models say."""
+    assert CONFIGURATION.read_text() == configuration()
+    assert SCHEMA.read_text() == schema()
+
+
+def test_every_metric_is_in_the_contract() -> None:
+    """Each metric stands there with its labels, and nothing else does."""
+    text = CONTRACT.read_text().split("## Metrics")[1]
+    rows = dict(re.findall(r"^\| `(\w+)` \| \w+ \| (.*?) ?\|$", text, re.MULTILINE))
+    assert rows == {spec.name: ", ".join(spec.labels) for spec in SPECS}
+
+
+def test_every_outcome_is_in_the_contract() -> None:
+    """The closed set of outcomes is documented."""
+    text = CONTRACT.read_text().split("### `outcome` values")[1].split("##")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == {result.value for result in Result}
+
+
+def test_every_command_is_in_the_contract() -> None:
+    """Each command of the program has its place."""
+    text = CONTRACT.read_text()
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    names += [str(group.name) for group in app.registered_groups]
+    for name in names:
+        assert f"asl-gateway {name}" in text, name
+
+
+def test_every_magic_string_is_in_the_readme() -> None:
+    """An application developer can try each block."""
+    text = README.read_text()
+    assert all(magic in text for magic in MAGIC.values())
+
+
+def test_every_reason_and_control_is_documented() -> None:
+    """Reason ids of ledger and metrics, and the controls that profiles name."""
+    text = REASONS.read_text()
+    for reason in Reason:
+        assert f"`{reason.value}`" in text, reason
+    for control in MAGIC:
+        assert f"`{control}`" in text, control
+
+
+def rewrite() -> None:
+    """Rewrite everything that is generated."""
+    text, begin = README.read_text(), "<!-- levels:begin -->\n"
+    README.write_text(text.replace(begin + between(text, "levels"), begin + levels_table(), 1))
+    CONFIGURATION.write_text(configuration())
+    SCHEMA.write_text(schema())
+
+
+if __name__ == "__main__":
+    rewrite()
