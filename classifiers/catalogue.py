@@ -14,7 +14,7 @@ from classifiers.base import Classifier, ClassifierUnavailable
 from classifiers.embedded import EmbeddedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
-CBRN_MINILM_CARD: Final = "0"
+CBRN_MINILM_CARD: Final = "d5ee8b560c9a8137fbc522f5964b2f5644723cdcb377b8910e983cf46a8e5803"
 
 
 def _cbrn_minilm() -> Classifier:
