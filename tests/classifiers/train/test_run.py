@@ -75,9 +75,9 @@ def test_missing_parts_are_named(plan: Plan) -> None:
 
 def test_thresholds_heed_the_worst_large_source(plan: Plan) -> None:
     """One chatty source among quiet ones raises the block threshold, not the near one; small sources do not."""
-    examples = [Example(Row("x", "x", "benign", name), "benign") for name in ("quiet",) * 9600 + ("loud",) * 400]
-    low = [0.1] * 9600
-    scores = {"cbrn": low + [0.9] * 3 + [0.2] * 397, "other_harm": low + [0.2] * 400}
+    examples = [Example(Row("x", "x", "benign", name), "benign") for name in ("quiet",) * 9000 + ("loud",) * 1000]
+    low = [0.1] * 9000
+    scores = {"cbrn": low + [0.9] * 6 + [0.2] * 994, "other_harm": low + [0.2] * 1000}
     thresholds = choose_thresholds(plan, examples, scores)
     assert thresholds["cbrn.block"] == pytest.approx(0.9001)
     assert choose_thresholds(plan, examples[3:], {name: values[3:] for name, values in scores.items()}) == thresholds
