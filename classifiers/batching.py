@@ -171,18 +171,20 @@ class Workers:
         return thread
 
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
+        alive = True
+        while alive and (job := self._queue.get()) is not None:
             if not job.dropped:
-                self._guarded(job)
+                alive = self._survives(job)
 
-    def _guarded(self, job: Job) -> None:
-        finished = False
+    def _survives(self, job: Job) -> bool:
         try:
             self._step(job)
-            finished = True
-        finally:
-            if not finished:
-                self._tell(self._on_death, threading.current_thread(), job)
+        except BaseException as error:  # noqa: BLE001  a thread must not end without the loop hearing of it
+            failure = ClassifierUnavailable(f"a worker died: {type(error).__name__}")
+            failure.__cause__ = error
+            self._tell(self._on_death, threading.current_thread(), job, failure)
+            return False
+        return True
 
     def _step(self, job: Job) -> None:
         try:
@@ -214,8 +216,8 @@ class Workers:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _on_death(self, thread: threading.Thread, job: Job) -> None:
-        job.fail(ClassifierUnavailable("a worker died"))
+    def _on_death(self, thread: threading.Thread, job: Job, failure: ClassifierUnavailable) -> None:
+        job.fail(failure)
         self._threads.remove(thread)
         if not self._closed:
             self.restarts += 1

@@ -14,7 +14,7 @@ from classifiers.base import Classifier, ClassifierUnavailable
 from classifiers.embedded import EmbeddedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
-CBRN_MINILM_CARD: Final = "0"
+CBRN_MINILM_CARD: Final = "9761767decb8ca63e8cbc297bac26e4e427426085b92b612064b58dfa9481af4"
 
 
 def _cbrn_minilm() -> Classifier:

@@ -64,11 +64,14 @@ def load_folder(folder: Path, card_sha256: str) -> Loaded:
 class EmbeddedClassifier:
     """A ``Classifier`` over an engine in this process. Belongs to the event loop that starts it."""
 
-    def __init__(self, card: Card, load: Callable[[], Loaded], sizes: Sizes = Sizes()) -> None:
+    def __init__(
+        self, card: Card, load: Callable[[], Loaded], sizes: Sizes | None = None, start_seconds: float = START_SECONDS
+    ) -> None:
         self._card = card
         self._load = load
-        self._sizes = sizes
-        self._cache = ScoreCache(card.digest, secrets.token_bytes(32), sizes.cached_windows)
+        self._sizes = sizes or Sizes()
+        self._start_seconds = start_seconds
+        self._cache = ScoreCache(card.digest, secrets.token_bytes(32), self._sizes.cached_windows)
         self._workers: Workers | None = None
 
     @classmethod
@@ -139,7 +142,7 @@ class EmbeddedClassifier:
         category = self._card.categories.index(canaries.category)
         threshold = self._card.thresholds[f"{canaries.category}.block"]
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._start_seconds):
                 scored = await workers.run([*canaries.good, *canaries.bad], 10_000)
         except TimeoutError:
             raise ClassifierArtefact("canaries: no score in time") from None

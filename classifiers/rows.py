@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,12 @@ class Row:
     group: str = ""
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _lines(path: Path) -> list[str]:
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except OSError as error:
+        return content.decode().split("\n")
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path}: {error}") from error
-    return iter(content.decode().split("\n"))
 
 
 def read_rows(path: Path) -> list[Row]:

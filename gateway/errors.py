@@ -2,7 +2,7 @@
 
 ::
 
-    GatewayError
+    GatewayError                   500
     ├── BadRequest                 400  malformed or unscreenable; ``param`` names the field
     │   ├── TooLarge               413  body, depth, count or screening budget
     │   ├── UnsupportedMedia       415  content type or coding
@@ -10,18 +10,18 @@
     ├── RouteNotFound              404
     ├── MethodNotAllowed           405
     ├── ModelNotFound              404
-    ├── Blocked                    ---  a control said block, or could not read the sender's text (dialects give it its shape)
+    ├── Blocked                    400  a control said block, or could not read the sender's text (dialects give it its shape)
     ├── ServingRefused             403
-    │   ├── ServingHalted               asl_serving_halted
-    │   └── NotAssessed                 asl_not_assessed
+    │   ├── ServingHalted          403  asl_serving_halted
+    │   └── NotAssessed            403  asl_not_assessed
     ├── Overloaded                 503  limits reached: memory, streams
-    ├── Draining                   503  the replica is shutting down
+    │   └── Draining               503  the replica is shutting down
     ├── SafeguardUnavailable       503  a control of ours failed and no substitute judged
-    ├── LedgerUnavailable          503  no decision without a record
+    │   └── LedgerUnavailable      503  no decision without a record
     └── UpstreamError              502
         ├── UpstreamTimeout        504
         ├── UpstreamMalformed      502  its answer could not be parsed
-        └── UpstreamStatus         its 4xx and 429 pass as status only, with our own body; 5xx becomes 502
+        └── UpstreamStatus         502  its 4xx and 429 pass as status only, with our own body; 5xx becomes 502
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ class Reservation:
     open: bool = True
 
     def grow(self, size: int) -> None:
-        """Take more. Raises Overloaded when there is no more; what was taken stays."""
+        """Take more. Raises Overloaded when there is no more; what was taken stays. Raises RuntimeError after ``release``."""
+        if not self.open:
+            raise RuntimeError("the reservation was released; what it takes now would never be given back")
         if self.limits.reserved + size > self.limits.in_flight:
             raise Overloaded("the gateway's memory for exchanges is in use")
         self.limits.reserved += size

@@ -114,14 +114,15 @@ class Metrics:
         child.set(value)
 
     def replace(self, name: str, rows: Iterable[tuple[tuple[str, ...], float]]) -> None:
-        """Set a gauge's whole family, so that no series of an older policy stays behind."""
+        """Set a gauge's whole family: no series of an older policy stays behind, and a scrape in between misses no new one."""
         metric = self.metrics[name]
         assert isinstance(metric, Gauge)
-        for key in [key for key in self.children if key[0] == name]:
+        current = {(name, *labels): value for labels, value in rows}
+        for key, value in current.items():
+            self.set(name, value, *key[1:])
+        for key in [key for key in self.children if key[0] == name and key not in current]:
             del self.children[key]
-        metric.clear()
-        for labels, value in rows:
-            self.set(name, value, *labels)
+            metric.remove(*key[1:])
 
     def decide(self, verdict: Verdict, model: str, asl: str, direction: str) -> None:
         """Count one verdict."""

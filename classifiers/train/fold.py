@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,13 +36,15 @@ HARD_SOURCES: Final = frozenset({"authored pairs", "authored near misses", "hand
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How strongly coefficients are held back, and what a group of rows weighs beside one positive row."""
+    """How strongly coefficients are held back, and what a group of rows weighs beside one positive row;
+    ``child`` is the weight of one variant of a positive or hard row."""
 
-    ridge: float = 0.1
+    ridge: float = 0.3
     benign: float = 300.0
     adjacent: float = 300.0
-    other_harm: float = 50.0
-    hard: float = 1.0
+    other_harm: float = 100.0
+    carried: float = 150.0
+    child: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,25 @@ def fold_of(example: Example) -> str:
     return FOLDS.get(example.row.source, example.row.source)
 
 
+def _group(example: Example) -> str:
+    if example.kind == "cbrn" or example.row.source in HARD_SOURCES:
+        return "hard child" if example.child else "hard"
+    return "carried" if example.child else example.kind
+
+
 def _text_weights(examples: Sequence[Example], targets: Sequence[float | None], recipe: Recipe) -> Floats:
-    totals = {"benign": recipe.benign, "adjacent": recipe.adjacent, "other_harm": recipe.other_harm}
-    groups = [
-        "single" if example.row.source in HARD_SOURCES or (target == 1.0 and example.kind == "cbrn") else example.kind
-        for example, target in zip(examples, targets, strict=True)
-    ]
-    counts = {group: groups.count(group) for group in totals}
-    return np.array(
-        [
-            0.0 if target is None else totals[group] / counts[group] if group in totals else recipe.hard
-            for group, target in zip(groups, targets, strict=True)
-        ]
-    )
+    groups = ["" if target is None else _group(example) for example, target in zip(examples, targets, strict=True)]
+    counts = Counter(groups)
+    weights = {
+        "": 0.0,
+        "hard": 1.0,
+        "hard child": recipe.child,
+        "carried": recipe.carried / max(1, counts["carried"]),
+        "benign": recipe.benign / max(1, counts["benign"]),
+        "adjacent": recipe.adjacent / max(1, counts["adjacent"]),
+    }
+    other = recipe.other_harm / max(1, counts["other_harm"])
+    return np.array([weights.get(group, other) for group in groups])
 
 
 def fit_category(

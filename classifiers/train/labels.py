@@ -28,10 +28,14 @@ _KINDS: Final[dict[str, Kind]] = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A row with its kind; ``poison`` stands for the boundary cases: other harm, and unknown to ``cbrn``."""
+    """A row with its kind; ``poison`` stands for the boundary cases: other harm, and unknown to ``cbrn``.
+
+    ``child`` marks a variant that was made from another row.
+    """
 
     row: Row
     kind: Kind
+    child: bool = False
 
     def target(self, category: str) -> float | None:
         """1 or 0 for a category, None where the row says nothing about it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,10 +30,8 @@ INPUTS: Final = (
     "other_harmful_en.jsonl.gz",
     "over_refusal.jsonl",
 )
-WINDOW_TOKENS: Final = 64
-STRIDE_TOKENS: Final = 32
-SPECIAL_TOKENS: Final = (101, 102)
-LARGE_SOURCE: Final = 400
+# In a smaller source, half a percent is a handful of rows: chance, not a rate.
+LARGE_SOURCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +42,23 @@ class Plan:
     out: Path
     cache: Path
     recipe: Recipe = field(default_factory=Recipe)
-    children: int = 3
+    children: int = 4
+    carried_ordinary: int = 1500
     seed: int = 20261124
+    window_tokens: int = 32
+    stride_tokens: int = 16
+    special_tokens: tuple[int, int] = (101, 102)
     block_share: float = 0.001
     block_share_worst: float = 0.005
     near_share: float = 0.01
 
 
-def load_embedder(folder: Path, cache: Path) -> Embedder:
-    """The encoder in ``folder``, reading texts in the windows that are served. Raises ClassifierArtefact."""
-    model, tokenizer = read_bytes(folder / MODEL_FILE), read_bytes(folder / TOKENIZER_FILE)
-    reader = Reader.load(tokenizer, WINDOW_TOKENS, STRIDE_TOKENS)
-    name = digest(model + tokenizer + f"{WINDOW_TOKENS}/{STRIDE_TOKENS}".encode())
-    return Embedder(reader, Encoder.load(model, *SPECIAL_TOKENS), name, cache)
+def load_embedder(plan: Plan) -> Embedder:
+    """The encoder in ``plan.out``, reading texts in the windows that are served. Raises ClassifierArtefact."""
+    model, tokenizer = read_bytes(plan.out / MODEL_FILE), read_bytes(plan.out / TOKENIZER_FILE)
+    reader = Reader.load(tokenizer, plan.window_tokens, plan.stride_tokens)
+    name = digest(model + tokenizer + f"{plan.window_tokens}/{plan.stride_tokens}".encode())
+    return Embedder(reader, Encoder.load(model, *plan.special_tokens), name, plan.cache)
 
 
 def read_examples(plan: Plan) -> list[Example]:
@@ -67,10 +70,10 @@ def read_examples(plan: Plan) -> list[Example]:
 def embed_all(plan: Plan, embedder: Embedder, examples: Sequence[Example]) -> Embedded:
     """The windows of all examples, embedded source by source, so that a new text does not undo the whole cache."""
     vectors, owners = [], []
-    sources = [example.row.source for example in examples]
-    for source in dict.fromkeys(sources):
-        indices = np.array([index for index, one in enumerate(sources) if one == source])
-        part = embedder.embed([examples[index].row.text for index in indices], source)
+    parts = [(example.row.source, example.child) for example in examples]
+    for part_of in dict.fromkeys(parts):
+        indices = np.array([index for index, one in enumerate(parts) if one == part_of])
+        part = embedder.embed([examples[index].row.text for index in indices], part_of[0])
         vectors.append(part.vectors)
         owners.append(indices[part.owners])
     return Embedded(np.concatenate(vectors), np.concatenate(owners))
@@ -95,15 +98,24 @@ def choose_thresholds(
     }
 
 
+def make_children(plan: Plan, examples: Sequence[Example]) -> list[Example]:
+    """Variants of every positive and hard row, and of as many ordinary rows as the plan says."""
+    # A token is about three quarters of a word: the variant fills one window.
+    words = plan.window_tokens * 2 // 3
+    hard = [one for one in examples if one.kind == "cbrn" or one.row.source in HARD_SOURCES]
+    ordinary = [one for one in examples if one.kind in {"benign", "adjacent"} and one.row.source not in HARD_SOURCES]
+    chosen = random.Random(plan.seed).sample(ordinary, min(plan.carried_ordinary, len(ordinary)))  # noqa: S311  (reproducible)
+    return [*carried(hard, plan.children, words, plan.seed), *carried(chosen, 2, words, plan.seed)]
+
+
 def train(plan: Plan) -> str:
     """Fit, measure, write head, card and notice into ``plan.out``; returns the digest of the card.
 
     Raises DataError, ClassifierArtefact.
     """
     examples = read_examples(plan)
-    hard = [one for one in examples if one.kind == "cbrn" or one.row.source in HARD_SOURCES]
-    everything = [*examples, *carried(hard, plan.children, plan.seed)]
-    data = embed_all(plan, load_embedder(plan.out, plan.cache), everything)
+    everything = [*examples, *make_children(plan, examples)]
+    data = embed_all(plan, load_embedder(plan), everything)
     scores: dict[str, list[float]] = {}
     folds = len({fold_of(example) for example in examples})
     with Progress(transient=True) as progress:
@@ -132,7 +144,7 @@ def describe(
     joined = {category: [*scores[category], *scores[f"{category}+"]] for category in CATEGORIES}
     texts = [
         Scored(
-            example.kind + (", carried or padded" if "+" in example.row.id else ""),
+            example.kind + (", carried or padded" if example.child else ""),
             example.row.source,
             example.row.lang,
             {category: joined[category][index] for category in CATEGORIES},
@@ -144,9 +156,9 @@ def describe(
         "version": "1",
         "categories": list(CATEGORIES),
         "thresholds": dict(thresholds),
-        "window_tokens": WINDOW_TOKENS,
-        "stride_tokens": STRIDE_TOKENS,
-        "special_tokens": list(SPECIAL_TOKENS),
+        "window_tokens": plan.window_tokens,
+        "stride_tokens": plan.stride_tokens,
+        "special_tokens": list(plan.special_tokens),
         "training": {
             "command": "python -m classifiers train --data DATA --out classifiers/models/cbrn-minilm",
             "inputs": {name: digest((plan.data / name).read_bytes()) for name in INPUTS},

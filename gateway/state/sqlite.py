@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import EllipsisType
 
 from gateway.state.base import Brake, Declared, Head, StoredRule, StoreError
 from gateway.terms import Level
@@ -226,13 +227,10 @@ class SqliteStore:
     def declared(self) -> tuple[Declared, ...]:
         """Declared records, by model."""
         with self._read() as connection:
-            return tuple(
-                Declared(model, Level(first, second), by, at, basis)
-                for model, first, second, by, at, basis in connection.execute("SELECT * FROM declared ORDER BY model")
-            )
+            return tuple(_declared(row) for row in connection.execute("SELECT * FROM declared ORDER BY model"))
 
-    def declare(self, record: Declared) -> None:
-        """Insert or replace the declared record of a model."""
+    def declare(self, record: Declared, *, replacing: Declared | EllipsisType | None = ...) -> None:
+        """Insert or replace the declared record of a model. Raises KeyError when the one there is not ``replacing``."""
         row = (
             record.model,
             record.level.deployment,
@@ -242,6 +240,9 @@ class SqliteStore:
             record.basis,
         )
         with self._write() as connection:
+            found = connection.execute("SELECT * FROM declared WHERE model = ?", (record.model,)).fetchone()
+            if replacing is not ... and replacing != (_declared(found) if found else None):
+                raise KeyError(record.model)
             connection.execute("INSERT OR REPLACE INTO declared VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def rules(self) -> tuple[StoredRule, ...]:
@@ -289,3 +290,8 @@ class SqliteStore:
 def _brake(row: tuple[str, str, int, int, str, str, int, int, str, str]) -> Brake:
     identity, model, first, second, reason, owner, opened, released, by, why = row
     return Brake(identity, model, Level(first, second), reason, owner, opened, released, by, why)
+
+
+def _declared(row: tuple[str, int, int, str, int, str]) -> Declared:
+    model, first, second, by, at, basis = row
+    return Declared(model, Level(first, second), by, at, basis)

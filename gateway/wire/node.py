@@ -53,7 +53,7 @@ class Node:
     def object(self) -> Node:
         """This node, which must be an object."""
         if not isinstance(self.value, dict):
-            raise self.fault("must be an object")
+            raise self._no_object()
         return self
 
     def only(self, *names: str) -> Node:
@@ -77,9 +77,12 @@ class Node:
 
     def member(self, name: str) -> Node:
         """The node of a key; a missing one is a fault."""
-        if name not in self.object().value:
+        value = self.value
+        if not isinstance(value, dict):
+            raise self._no_object()
+        if name not in value:
             raise self._at(name).fault("this field is required")
-        return self._at(name)
+        return Node(value[name], f"{self.path}.{name}" if self.path else name, self.found)
 
     def items(self, wanted: str = "a list") -> list[Node]:
         """The nodes of a list."""
@@ -141,6 +144,9 @@ class Node:
     def use(self, feature: Feature) -> None:
         """Report a feature that a profile may refuse."""
         self.found.uses.append(Use(feature, self.path))
+
+    def _no_object(self) -> BadRequest:
+        return self.fault("must be an object")
 
     def _at(self, name: str) -> Node:
         """The node of a key that the dialect names."""

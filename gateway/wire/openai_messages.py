@@ -11,7 +11,7 @@ from gateway.wire.node import Node
 from gateway.wire.openai_content import content
 from gateway.wire.voice import Voice, leaf, turn_start
 
-ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # some models' templates need the dots and colons
 ASSISTANT = "assistant"
 # Who a role is, and the keys that its messages may have beside ``role``, ``content`` and ``name``.
 ROLES: dict[str, tuple[Role, Origin, tuple[str, ...]]] = {
@@ -47,7 +47,7 @@ def _message(node: Node, name: str, *, late: bool) -> dict[str, Any]:
     voice = Voice(name, role, origin, new=late or origin is Origin.OPERATOR)
     out: dict[str, Any] = {"role": name}
     if name == "tool":
-        out["tool_call_id"] = node.member("tool_call_id").match(ID, "an id (letters, digits, _ and -, at most 64)")
+        out["tool_call_id"] = node.member("tool_call_id").match(ID, "an id (letters, digits and _.:-, at most 64)")
     if name == "function" or node.given("name"):
         out["name"] = leaf(node.member("name"), voice, Channel.PARAMETER)
     if name == ASSISTANT:
@@ -82,7 +82,7 @@ def _call(node: Node, voice: Voice) -> dict[str, Any]:
     if node.given("index"):
         node.member("index").integer(0)
     return {
-        "id": node.member("id").match(ID, "an id (letters, digits, _ and -, at most 64)"),
+        "id": node.member("id").match(ID, "an id (letters, digits and _.:-, at most 64)"),
         "type": node.member("type").choice("function", fault="only calls of functions are supported"),
         "function": _function(node.member("function"), voice),
     }

@@ -86,11 +86,13 @@ def _repeats(body: bytes, tree: Any, keys: int) -> bool:
 
 def _colons(value: Any) -> int:
     """Colons inside of keys and strings."""
-    if isinstance(value, str):
-        return value.count(":")
-    if isinstance(value, dict):
-        return "".join(value).count(":") + sum(map(_colons, value.values()))
-    return sum(map(_colons, value)) if isinstance(value, list) else 0
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return 0
+    colons, items = ("".join(value).count(":"), value.values()) if kind is dict else (0, value)
+    for item in items:
+        colons += item.count(":") if isinstance(item, str) else _colons(item)
+    return colons
 
 
 def _holds_nul(value: Any) -> bool:

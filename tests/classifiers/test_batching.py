@@ -106,8 +106,6 @@ async def test_short_jobs_do_not_wait_for_long_ones(engine: FakeEngine) -> None:
     await workers.close()
 
 
-# pytest reports every thread that ends by an exception; ending one is the point here.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_dead_worker_is_replaced(workers: Workers) -> None:
     """The job of a thread that dies fails as unavailable, and others are served by a new thread."""
     for _ in range(3):
@@ -134,7 +132,6 @@ async def test_close_fails_what_waits(engine: FakeEngine) -> None:
         await workers.run(["a"], 10)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_worker_that_dies_while_closing_stays_dead(engine: FakeEngine) -> None:
     """No new thread is started for a pool that is closing."""
     workers = Workers(engine, 1, threads=1, waiting=4)

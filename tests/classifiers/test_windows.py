@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +59,7 @@ def test_windows_cover_and_overlap(tokens: int, size: int, data: st.DataObject) 
     for span in spans:
         assert len(span.ids) <= size
         assert all(span.start <= starts[token] < span.end for token in span.ids)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before.start < after.start < before.end
 
 

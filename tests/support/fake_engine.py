@@ -10,7 +10,11 @@ from classifiers.windows import Planned, Span
 
 
 class FakeEngine:
-    """Words decide: "block" and "blockdie" wait for ``gate``; "raise", "invalid", "die" and "blockdie" fail, "nan", "few" and "big" are nonsense."""
+    """The words of a text decide what happens.
+
+    "block" and "blockdie" wait for ``gate``; "raise", "invalid", "die" and "blockdie" fail; "nan", "few" and "big" give
+    nonsense; any other word scores its length in percent.
+    """
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -45,4 +49,4 @@ class FakeEngine:
         if word.endswith("die"):
             raise SystemExit
         nonsense = {"nan": (float("nan"),), "few": (), "big": (1.5,)}
-        return nonsense.get(word, (len(word) / 100,))
+        return nonsense.get(word, (min(len(word), 100) / 100,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import EllipsisType
 
 from gateway.state.base import Brake, Declared, Head, StoredRule, StoreError
 
@@ -61,9 +62,11 @@ class FakeStore:
         self._check()
         return tuple(self._declared[model] for model in sorted(self._declared))
 
-    def declare(self, record: Declared) -> None:
-        """Insert or replace the declared record of a model."""
+    def declare(self, record: Declared, *, replacing: Declared | EllipsisType | None = ...) -> None:
+        """Insert or replace the declared record of a model. Raises KeyError when the one there is not ``replacing``."""
         self._check()
+        if replacing is not ... and replacing != self._declared.get(record.model):
+            raise KeyError(record.model)
         self._declared[record.model] = record
         self._revision += 1
 

@@ -99,6 +99,19 @@ class StoreConformance:
             Declared("b", Level.both(4), "operator", 4, "why"),
         )
 
+    def test_a_record_is_replaced_only_as_it_was_seen(self, store: Store) -> None:
+        """Who declares over what somebody else declared in between is told so, and nothing is lowered by accident."""
+        low, high = Declared("m", Level.both(2), "o", 1), Declared("m", Level.both(4), "o", 2)
+        store.declare(low, replacing=None)
+        with pytest.raises(KeyError):
+            store.declare(low, replacing=None)
+        store.declare(high, replacing=low)
+        revision = store.revision()
+        with pytest.raises(KeyError):
+            store.declare(Declared("m", Level.both(3), "o", 3), replacing=low)
+        assert store.declared() == (high,)
+        assert store.revision() == revision
+
     def test_rules_are_added_once_and_removed_once(self, store: Store) -> None:
         """Ids are unique; removing what is not there is refused."""
         second, first = StoredRule("r-2", "{}", "o", 1), StoredRule("r-1", '{"a":1}', "o", 2)
