@@ -1,46 +1,42 @@
-"""The level x control table of the README, generated from the profiles so that it never promises more than they do."""
+"""Tables for the documentation, generated from the profiles, so that they never promise more than is switched on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from gateway.policy.levels import Profile
-from gateway.terms import Group, OnFailure, Standing
+from gateway.terms import OnFailure, Standing
 
 SERVING = {
     Standing.SERVING: "yes",
-    Standing.NOT_ASSESSED: "no: `asl_not_assessed` (a brake to it halts)",
+    Standing.NOT_ASSESSED: "no: `asl_not_assessed`",
     Standing.HALTED: "no: `asl_serving_halted`",
 }
 
 
 def level_control_table(profiles: Mapping[int, Profile]) -> str:
-    """A Markdown table: one row per duty or setting, one column per level."""
-    levels = [profiles[asl] for asl in sorted(profiles)]
-    names = dict.fromkeys(group.name for level in levels for group in level.groups)  # in the order of their levels
-    rows = [
-        ("serves", [SERVING[level.standing] for level in levels]),
-        *((f"`{name}`", [_duty(level, name) for level in levels]) for name in names),
-        ("refused features", [", ".join(f"`{feature}`" for feature in sorted(level.refused)) for level in levels]),
-        ("answers held", [level.hold.name.lower() for level in levels]),
-        ("screening budget (windows)", [f"{level.screen_budget:,}" for level in levels]),
-    ]
-    head = ["| | " + " | ".join(f"ASL-{level.asl}" for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
-    return "\n".join([*head, *(_row(name, cells) for name, cells in rows)]) + "\n"
+    """Markdown: one column a level, one row for each thing that a level switches on."""
+    levels = sorted(profiles)
+    rows = [["serves"] + [SERVING[profiles[asl].standing] for asl in levels]]
+    names = list(dict.fromkeys(group.name for asl in levels for group in profiles[asl].groups))
+    rows += [[f"`{name}`"] + [_group(profiles[asl], name) for asl in levels] for name in names]
+    rows.append(
+        ["refused fields"]
+        + [", ".join(f"`{feature}`" for feature in sorted(profiles[asl].refused)) or "–" for asl in levels]
+    )
+    rows.append(["answers are held"] + [profiles[asl].hold.name.lower() for asl in levels])
+    rows.append(["screening windows of a prompt, at most"] + [str(profiles[asl].screen_budget) for asl in levels])
+    head = ["control group", *(f"ASL-{asl}" for asl in levels)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _row(name: str, cells: list[str]) -> str:
-    return f"| {name} | " + " | ".join(cell or "–" for cell in cells) + " |"
-
-
-def _duty(level: Profile, name: str) -> str:
-    group = next((group for group in level.groups if group.name == name), None)
-    return "" if group is None else _described(group, level)
-
-
-def _described(group: Group, level: Profile) -> str:
-    first, *others = (f"`{member}`" for member in group.members)
-    text = f"{group.direction}: {first}" + (f", else {', '.join(others)}" if others else "")
-    if level.shadow >= set(group.members):
-        return text + " (watches only)"
-    return text + (" (passes on failure)" if group.on_failure is OnFailure.PASS else "")
+def _group(profile: Profile, name: str) -> str:
+    group = next((found for found in profile.groups if found.name == name), None)
+    if group is None:
+        return "–"
+    first, *substitutes = group.members
+    text = f"`{first}`" + (" (watches only)" if first in profile.shadow else "")
+    if substitutes:
+        text += ", else " + ", else ".join(f"`{member}`" for member in substitutes)
+    return text + (", else refuse" if group.on_failure is OnFailure.REFUSE else ", else pass (counted)")
