@@ -136,7 +136,7 @@ def _started(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env={**os.environ, **environment},
+        env={**os.environ, "ASL_GATEWAY__DEADLINES__GRACE": "0", **environment},
     ) as process:
         try:
             yield process

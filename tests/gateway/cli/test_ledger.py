@@ -28,7 +28,7 @@ def copied(shared: Running, tmp_path: Path) -> Path:
 
 def chain(state: Path) -> Path:
     """The first file of the first chain."""
-    return sorted((state / "ledger").glob("*/*.jsonl"))[0]
+    return min((state / "ledger").glob("*/*.jsonl"))
 
 
 def test_verify_of_a_running_gateway(asl: Asl, shared: Running) -> None:
