@@ -16,7 +16,7 @@ from classifiers.base import Classifier, ClassifierError
 from classifiers.catalogue import create
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
 from gateway.app.readiness import Readiness
-from gateway.app.serving import Server, listen, server, url_of
+from gateway.app.serving import ListenError, Server, listen, server, url_of
 from gateway.app.state_dir import DIGEST_KEY, TOKEN, prepare, register, secret, unregister
 from gateway.app.version import build_info
 from gateway.clock import Clock, SystemClock
@@ -193,7 +193,12 @@ class Gateway:
     def _listen(self) -> Addresses:
         """Open both listeners."""
         limits = self.settings.deadlines
-        data, admin = listen(self.settings.listen.address), listen(self.settings.admin.address)
+        data = listen(self.settings.listen.address)
+        try:
+            admin = listen(self.settings.admin.address)
+        except ListenError:
+            data.close()
+            raise
         plane = DataPlane(self.pipeline, dialects(), self.holder, self.refusals, int(self._clock.wall()))
         edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts))
         loopback = EdgeSettings(limits.head, limits.body, limits.write, _admin_hosts(admin))

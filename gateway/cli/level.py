@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -55,7 +56,7 @@ def raise_(
 ) -> None:
     """Open a brake: the level is raised at once, on every replica."""
     body = {"level": level, "owner": owner or getpass.getuser(), "reason": reason}
-    _report(AdminClient(state).post(f"/models/{model}/brakes", body), json)
+    _report(AdminClient(state).post(f"/models/{quote(model, safe='')}/brakes", body), json)
 
 
 @app.command(epilog='Example: asl-gateway level release demo-model --reason "all clear"')
@@ -68,7 +69,9 @@ def release(
 ) -> None:
     """Release all open brakes of a model: back to its record's level."""
     _report(
-        AdminClient(state).delete(f"/models/{model}/brakes", {"owner": owner or getpass.getuser(), "reason": reason}),
+        AdminClient(state).delete(
+            f"/models/{quote(model, safe='')}/brakes", {"owner": owner or getpass.getuser(), "reason": reason}
+        ),
         json,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -74,7 +75,7 @@ def remove(
     json: JsonOption = False,
 ) -> None:
     """Remove an added rule; rules from files are removed in their file."""
-    data = AdminClient(state).delete(f"/rules/{rule}")
+    data = AdminClient(state).delete(f"/rules/{quote(rule, safe='')}")
     if json:
         document(data)
     else:

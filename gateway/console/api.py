@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -26,18 +26,19 @@ from gateway.controls.benign import benign
 from gateway.controls.matching import RuleError
 from gateway.controls.rules import expected_hits, validate
 from gateway.ledger import verify as ledger_files
-from gateway.ledger.base import LedgerError
+from gateway.ledger.base import Field, LedgerError
 from gateway.ledger.rows import RowInvalid
 from gateway.metrics import Metrics
 from gateway.policy import changes
 from gateway.settings.faults import ConfigInvalid
 from gateway.settings.rules import from_rule, rule_from
-from gateway.state.base import StoreError
+from gateway.state.base import Store, StoreError
 from gateway.terms import Level, Rule
 
 MAX_BODY = 1 << 20
 STATUS = {"unknown_model": 404, "unknown_rule": 404, "reason_required": 422}
 
+T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -160,8 +161,10 @@ class Api:
         """Raise."""
         name, body = self._name(request), await self._body(request, {"level", "owner", "reason"})
         level, actor = views.level(body.get("level")), self._actor(body)
-        brake = await self._desk.keeper.change(
-            lambda store: changes.raise_level(store, name, level, actor), lambda brake: views.brake_row("raise", brake)
+        brake = await self._change(
+            request,
+            lambda store: changes.raise_level(store, name, level, actor),
+            lambda brake: views.brake_row("raise", brake),
         )
         return self._changed(name, 201, brake.level)
 
@@ -169,7 +172,8 @@ class Api:
         """Release."""
         name, body = self._name(request), await self._body(request, {"owner", "reason"})
         actor = self._actor(body)
-        await self._desk.keeper.change(
+        await self._change(
+            request,
             lambda store: changes.release(store, name, actor),
             lambda brakes: views.release_row(name, brakes, actor, unattested=self._desk.unattested),
         )
@@ -185,12 +189,13 @@ class Api:
 
     async def add_rule(self, request: Request) -> Response:
         """Add a rule, and say what it would hit in ordinary text."""
-        self._match(request)
+        self._match(request, self._seen())
         rule = rule_from(await self._json(request), "rule")
         hits, of = await asyncio.to_thread(_try, rule)
         taken = {found.id for found in self._desk.keeper.files.rules}
         actor = changes.Actor("operator", rule.reason, self._now())
-        await self._desk.keeper.change(
+        await self._change(
+            request,
             lambda store: changes.add_rule(store, rule, taken, actor),
             lambda _: views.rule_row("rule_added", rule.id, rule.reason),
         )
@@ -199,10 +204,11 @@ class Api:
 
     async def remove_rule(self, request: Request) -> Response:
         """Remove an added rule."""
-        self._match(request)
+        self._match(request, self._seen())
         rule = request.path_params["rule"]
         from_files = {found.id for found in self._desk.keeper.files.rules}
-        await self._desk.keeper.change(
+        await self._change(
+            request,
             lambda store: changes.remove_rule(store, rule, from_files),
             lambda _: views.rule_row("rule_removed", rule, ""),
         )
@@ -242,7 +248,7 @@ class Api:
         return changes.Actor(str(body.get("owner") or ""), str(body.get("reason") or ""), self._now())
 
     async def _body(self, request: Request, known: set[str]) -> dict[str, Any]:
-        self._match(request)
+        self._match(request, self._seen())
         body = await self._json(request)
         if not isinstance(body, dict) or not body.keys() <= known:
             raise Problem(422, "invalid_body", f"the body is an object with the keys {', '.join(sorted(known))}")
@@ -259,10 +265,22 @@ class Api:
         except (ValueError, RecursionError) as error:
             raise Problem(400, "invalid_json", "the body is not JSON") from error
 
-    def _match(self, request: Request) -> None:
+    async def _change(self, request: Request, act: Callable[[Store], T], row: Callable[[T], dict[str, Field]]) -> T:
+        """One change. ``If-Match`` is held against the store once more in the keeper's turn: of two writers who saw the same, one wins."""
+
+        def once(store: Store) -> T:
+            self._match(request, store.revision())
+            return act(store)
+
+        return await self._desk.keeper.change(once, row)
+
+    def _seen(self) -> int:
+        return self._desk.keeper.holder.current.revision
+
+    @staticmethod
+    def _match(request: Request, revision: int) -> None:
         """``If-Match``: change only what was looked at."""
-        wanted = request.headers.get("if-match")
-        if wanted not in {None, "*", f'"{self._desk.keeper.holder.current.revision}"'}:
+        if request.headers.get("if-match") not in {None, "*", f'"{revision}"'}:
             raise Problem(412, "revision_changed", "the policy has changed since; look at it again")
 
     def _revision(self) -> dict[str, Any]:

@@ -44,10 +44,18 @@ class Guard:
     ) -> None:
         """Disarm. A cancellation that the guard caused becomes its reason; any other passes."""
         task, self._task = self._task, None
-        if kind is not None and issubclass(kind, asyncio.CancelledError) and self.reason is not None:
-            assert task is not None
-            if task.uncancel() == 0:
-                raise self.reason from None
+        if self.reason is None:
+            return
+        assert task is not None
+        ours = task.uncancel() == 0  # nobody else wants the task to stop
+        # A part that swallows its cancellation comes here without an exception; the reason holds all the same.
+        if ours and (kind is None or issubclass(kind, asyncio.CancelledError)):
+            raise self.reason from None
+
+    def check(self) -> None:
+        """Raise the reason, if there is one: for the points that must not be passed after an interruption that somebody swallowed."""
+        if self.reason is not None:
+            raise self.reason
 
 
 def wanted(group: Group) -> tuple[str, Direction, tuple[str, ...]]:
@@ -68,6 +76,10 @@ class InForce:
         self._passed: dict[Direction, frozenset[tuple[str, Direction, tuple[str, ...]]]] = {}
         self.terms: Terms = resolve(holder.current, exchange.model, caller)
         self.close: Callable[[], None] = holder.subscribe(self._swapped)
+
+    def check(self) -> None:
+        """Raises what interrupted the exchange, where a control kept the interruption to itself."""
+        self._guard.check()
 
     def passed(self, direction: Direction) -> None:
         """From now on the groups of this direction are behind the exchange."""

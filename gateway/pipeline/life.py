@@ -22,13 +22,8 @@ from gateway.controls.chain import Chain
 from gateway.errors import (
     Blocked,
     Draining,
-    FeatureRefused,
     GatewayError,
     LedgerUnavailable,
-    NotAssessed,
-    Overloaded,
-    SafeguardUnavailable,
-    ServingHalted,
     TooLarge,
     UnsupportedMedia,
     UpstreamError,
@@ -40,13 +35,14 @@ from gateway.limits import BODY_FACTOR, Limits, Reservation
 from gateway.metrics import Metrics, Result
 from gateway.pipeline.guard import Guard, InForce
 from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
+from gateway.pipeline.refusals import admit, outcome_of, refusal
 from gateway.pipeline.relay import AnswerStopped, Relay, record_failures
 from gateway.pipeline.trace import Trace
 from gateway.policy.holder import SnapshotHolder
 from gateway.screening import Screening
-from gateway.terms import Standing, Terms
+from gateway.terms import Terms
 from gateway.upstream import Upstream, UpstreamAnswer
-from gateway.verdict import Cause, Outcome, Reason, Verdict
+from gateway.verdict import Outcome, Verdict
 from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, WireLimits, upstream_headers
 
 log = structlog.get_logger("asl_gateway")
@@ -197,7 +193,7 @@ class Life:
             ruling = await self._rooms.chain.judge_input(exchange, context)
             self._trace.waits.controls += self._rooms.clock.monotonic() - before
             self._trace.note(ruling.verdicts, Direction.INPUT)
-            record_failures(self._trace, self._rooms.metrics, ruling)
+            record_failures(self._trace, self._rooms.metrics, ruling, terms, Direction.INPUT)
             for control, seconds in ruling.seconds:
                 self._rooms.metrics.observe("control_seconds", seconds, control, Direction.INPUT.value)
             self._rule(ruling.verdict, terms)
@@ -231,6 +227,7 @@ class Life:
 
     def _open_relay(self, exchange: Exchange, force: InForce) -> Relay:
         rooms, terms = self._rooms, force.terms
+        self._trace.terms = terms  # what came while the model server was silent is in force for its whole answer
         judges = rooms.chain.open_answer(exchange, self._context(terms))
         force.passed(Direction.OUTPUT)
         assert self._reservation is not None
@@ -337,6 +334,8 @@ class Life:
         """A refusal is on record before it is told (rule 5), unless it says that the record could not be made."""
         if isinstance(error, LedgerUnavailable):
             return
+        if self._relay is not None:
+            self._relay.account()
         try:
             self._recorded = self._append(Kind.OUTCOME, self._trace.outcome_row(self._rooms.clock.monotonic()))
             await self._recorded.written()
@@ -367,46 +366,3 @@ class Life:
             self._force.close()
         if self._reservation is not None:
             self._reservation.release()
-
-
-def admit(exchange: Exchange, terms: Terms) -> None:
-    """Refuse what the level in force refuses, before any control is asked. Raises ServingRefused, FeatureRefused."""
-    if terms.standing is Standing.HALTED:
-        raise ServingHalted("serving of this model is halted")
-    if terms.standing is Standing.NOT_ASSESSED:
-        raise NotAssessed("this model is assigned to a level that this gateway cannot serve yet")
-    for use in exchange.uses:
-        if use.feature in terms.refused:
-            raise FeatureRefused(f"{use.path} is not accepted for this model at its safety level", param=use.path)
-
-
-def refusal(verdict: Verdict, terms: Terms) -> GatewayError:
-    """The error that a verdict on the input ends in."""
-    if verdict.reason is Reason.SERVING_HALTED:
-        return ServingHalted("serving of this model is halted")
-    if verdict.reason is Reason.NOT_ASSESSED:
-        return NotAssessed("this model is assigned to a level that this gateway cannot serve yet")
-    if verdict.cause is Cause.INFRASTRUCTURE:
-        return SafeguardUnavailable("a safeguard could not judge the request")
-    if verdict.reason is Reason.OVER_BUDGET:
-        return TooLarge(
-            f"the prompt needs more than the {terms.screen_budget} screening windows that this level allows"
-        )
-    return Blocked("the request was blocked")
-
-
-def outcome_of(error: GatewayError) -> Result:
-    """The closed outcome value of an error."""
-    table: tuple[tuple[type[GatewayError], Result], ...] = (
-        (Blocked, Result.BLOCKED_INPUT),
-        (ServingHalted, Result.HALTED),
-        (NotAssessed, Result.HALTED),
-        (LedgerUnavailable, Result.UNRECORDED),
-        (SafeguardUnavailable, Result.UNEVALUATED),
-        (Overloaded, Result.OVERLOADED),
-        (UpstreamError, Result.UPSTREAM_FAILED),
-    )
-    for kind, result in table:
-        if isinstance(error, kind):
-            return result
-    return Result.REFUSED if error.status < 500 else Result.FAILED

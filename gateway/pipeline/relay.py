@@ -61,7 +61,8 @@ class Relay:
     begun: bool = False
     _cleared: list[AnswerEvent] = field(default_factory=list)
     _granted: int = 0
-    _seen: int = 0
+    _kept: int = 0
+    _at_flag: int | None = None  # the writer's count when the answer was flagged
 
     async def run(self, answer: UpstreamAnswer) -> None:
         """Relay the whole answer. Raises AnswerStopped, GatewayError."""
@@ -70,6 +71,8 @@ class Relay:
         async for data in chunks:
             self.trace.waits.upstream += self.clock.monotonic() - before
             self.trace.upstream_bytes += len(data)
+            if not self.stream:
+                self._keep(len(data))  # the reader keeps the whole body
             await self._step(self.reader.feed(data))
             before = self.clock.monotonic()
         self.trace.waits.upstream += self.clock.monotonic() - before
@@ -79,7 +82,7 @@ class Relay:
     async def _step(self, events: Sequence[AnswerEvent]) -> None:
         if not events:
             return
-        self._reserve(events)
+        self._count(events)
         if self.force.terms is not self.terms:
             await self._tighten()
         pieces = self.screening.feed(events)
@@ -87,20 +90,23 @@ class Relay:
             await self._judge(pieces)
         await self._release()
 
-    def _reserve(self, events: Sequence[AnswerEvent]) -> None:
-        """Answer text is kept, so it counts against the exchange's memory; in lots, since counting costs too."""
+    def _count(self, events: Sequence[AnswerEvent]) -> None:
         for event in events:
             if isinstance(event, TextDelta):
-                self._seen += len(event.text)
+                self._keep(len(event.text) * TEXT_FACTOR)
                 if not self.trace.first_text:
                     self.trace.first_text = self.clock.monotonic()
-        if self._seen * TEXT_FACTOR > self._granted:
+
+    def _keep(self, size: int) -> None:
+        """What an answer makes us keep counts against the exchange's memory; in lots, since counting costs too. Raises Overloaded."""
+        self._kept += size
+        while self._kept > self._granted:
             self.reservation.grow(LOT)
             self._granted += LOT
 
     async def _tighten(self) -> None:
         """Stricter terms apply from this step on, to everything the answer has said so far."""
-        self.terms = self.force.terms
+        self.terms = self.trace.terms = self.force.terms
         self.screening.tighten(self.terms.hold)
         self.judges, pieces = self.judges.reopen(self.terms)
         self.force.passed(Direction.OUTPUT)
@@ -113,6 +119,7 @@ class Relay:
         self.trace.waits.controls += self.clock.monotonic() - before
         self._note(ruling)
         if ruling.verdict.outcome is not Outcome.ALLOW:
+            self._at_flag = self.writer.released
             self.screening.cut(ruling.verdict)
             raise AnswerStopped(ruling.verdict)
         try:
@@ -120,15 +127,17 @@ class Relay:
                 self.screening.report(group, judgement)
         except Nonsense as nonsense:
             assert self.screening.verdict is not None
+            self._at_flag = self.writer.released
             raise AnswerStopped(self.screening.verdict) from nonsense
 
     def _note(self, ruling: AnswerRuling) -> None:
         self.trace.note(ruling.verdicts, Direction.OUTPUT)
-        record_failures(self.trace, self.metrics, ruling)
+        record_failures(self.trace, self.metrics, ruling, self.terms, Direction.OUTPUT)
         for control, seconds in ruling.seconds:
             self.metrics.observe("control_seconds", seconds, control, Direction.OUTPUT.value)
 
     async def _release(self) -> None:
+        self.force.check()
         released = self.screening.release()
         if not released:
             return
@@ -174,6 +183,9 @@ class Relay:
         """What was scanned and what was released, each counted by its own room."""
         self.trace.scanned = self.screening.scanned
         self.trace.released = self.writer.released
+        if self._at_flag is not None:
+            self.metrics.count("released_after_flag_total", by=self.writer.released - self._at_flag)
+            self._at_flag = self.writer.released
 
     async def close_blocked(self) -> None:
         """End the client's answer as the dialect ends a blocked one; nothing uncleared leaves."""
@@ -183,19 +195,34 @@ class Relay:
         await self.outbound.end()
 
     async def close_failed(self, error: GatewayError) -> None:
-        """End a stream that has begun with an error and no proper end."""
-        await self.outbound.send(self.writer.failed(error))
+        """End a stream that has begun with an error and no proper end. A unary body has been handed over whole by then."""
+        if self.stream:
+            await self.outbound.send(self.writer.failed(error))
         self.account()
         await self.outbound.end()
 
 
-def record_failures(trace: Trace, metrics: Metrics, ruling: Ruling | AnswerRuling) -> None:
-    """Count failures of controls, groups judged by a substitute, and groups that passed without a judge."""
+def record_failures(
+    trace: Trace, metrics: Metrics, ruling: Ruling | AnswerRuling, terms: Terms, direction: Direction
+) -> None:
+    """Count failures of controls, groups judged by a substitute, and groups that passed without a judge (once an exchange)."""
     for failure in ruling.failures:
         trace.failures.append(f"{failure.control}:{failure.reason.value}")
         metrics.count("control_failures_total", failure.control, failure.reason.value)
     for group in ruling.substitutes:
         trace.substitutes.add(group)
         metrics.set("substitute_active", 1, group)
-    for group in ruling.passed_open:
-        metrics.count("failed_open_total", group)
+    failing = {failure.group for failure in ruling.failures}.union(ruling.substitutes, ruling.passed_open)
+    unasked = ruling.unasked if isinstance(ruling, Ruling) else ()
+    for asked in terms.groups:
+        if asked.direction is not direction or asked.name in unasked:
+            continue
+        if asked.name not in failing:
+            # Only a gauge that was ever raised needs lowering: this runs with every step of every stream.
+            if ("substitute_active", asked.name) in metrics.children:
+                metrics.set("substitute_active", 0, asked.name)
+        elif (
+            asked.name in ruling.passed_open or terms.shadow.issuperset(asked.members)
+        ) and asked.name not in trace.opened:
+            trace.opened.add(asked.name)
+            metrics.count("failed_open_total", asked.members[0])

@@ -44,6 +44,7 @@ class Trace:
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     substitutes: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)  # groups that passed without a judge
     status: int = 0
     finish: str = "none"
     scanned: int = 0

@@ -1,0 +1,80 @@
+"""What the model server saw is in the ledger, also when the gateway is killed in the middle of fifty streams; SIGTERM loses none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+from support.loops import playing, speaks
+from support.running import CHAT, Running, command, flags, gateway, question, until
+
+from gateway.demo.answers import Said
+from gateway.demo.scripted import ScriptedUpstream
+
+pytestmark = pytest.mark.xdist_group("e2e")
+STREAMS = 50
+WORDS = tuple(f"word{number} " for number in range(60))
+
+
+async def read(client: httpx.AsyncClient) -> bytes:
+    """One stream as far as it came."""
+    got = b""
+    try:
+        async with client.stream("POST", CHAT, json=question(stream=True)) as answer:
+            async for data in answer.aiter_bytes():
+                got += data
+    except httpx.TransportError:
+        return got
+    return got
+
+
+async def during_streams(running: Running, upstream: ScriptedUpstream, seen: int, act: signal.Signals) -> list[bytes]:
+    """Fifty concurrent streams; the gateway gets a signal when the model server has seen so many of them."""
+    limits = httpx.Limits(max_connections=STREAMS)
+    async with httpx.AsyncClient(base_url=running.data, trust_env=False, timeout=30, limits=limits) as client:
+        readers = [asyncio.create_task(read(client)) for _ in range(STREAMS)]
+        await asyncio.to_thread(until, lambda: len(upstream.requests) >= seen)
+        running.process.send_signal(act)
+        return await asyncio.gather(*readers)
+
+
+def rows(state: Path) -> list[dict[str, object]]:
+    """All rows of the ledger."""
+    code, out, errors = command("ledger", "export", "--state", str(state))
+    assert code == 0, errors
+    return [json.loads(line) for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("seen", [1, 25, STREAMS])
+async def test_what_the_model_server_saw_is_recorded(tmp_path: Path, seen: int) -> None:
+    """After kill -9 in mid-stream and a restart the ledger verifies, and holds an intent row for every request that went upstream."""
+    state = tmp_path / "state"
+    with playing() as upstream:
+        upstream.script(speaks(Said(WORDS), pace=0.05))
+        with gateway(state, flags(upstream.url, state)) as running:
+            answers = await during_streams(running, upstream, seen, signal.SIGKILL)
+            running.process.wait(10)
+        sent = {request.header("x-request-id") for request in upstream.requests}
+        with gateway(state, flags(upstream.url, state)):
+            code, out, errors = command("ledger", "verify", "--state", str(state), "--json")
+            assert code == 0, out + errors
+            intents = {row["request"] for row in rows(state) if row["kind"] == "intent"}
+    assert not any(b"[DONE]" in answer for answer in answers), "it was not killed in mid-stream"
+    assert len(sent) >= seen
+    assert sent <= intents
+
+
+async def test_sigterm_lets_streams_end(tmp_path: Path) -> None:
+    """Fifty streams in flight at SIGTERM are all told to their end, each has its outcome row, and the exit code is 0."""
+    state = tmp_path / "state"
+    with playing() as upstream, gateway(state, flags(upstream.url, state)) as running:
+        upstream.script(speaks(Said(WORDS), pace=0.03))
+        answers = await during_streams(running, upstream, STREAMS, signal.SIGTERM)
+        assert running.process.wait(20) == 0
+    assert all(b"word59" in answer and answer.endswith(b"data: [DONE]\n\n") for answer in answers)
+    outcomes = [row["outcome"] for row in rows(state) if row["kind"] == "outcome"]
+    assert outcomes == ["served"] * STREAMS
