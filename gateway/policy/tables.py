@@ -17,10 +17,12 @@ SERVING = {
 def level_control_table(profiles: Mapping[int, Profile]) -> str:
     """A Markdown table: one row per duty or setting, one column per level."""
     levels = [profiles[asl] for asl in sorted(profiles)]
-    names = dict.fromkeys(group.name for level in levels for group in level.groups)  # in the order of their levels
+    duties: dict[str, Group] = {}  # in the order of their levels
+    for group in (group for level in levels for group in level.groups):
+        duties.setdefault(group.name, group)
     rows = [
         ("serves", [SERVING[level.standing] for level in levels]),
-        *((f"`{name}`", [_duty(level, name) for level in levels]) for name in names),
+        *((_label(group), [_duty(level, name) for level in levels]) for name, group in duties.items()),
         ("refused features", [", ".join(f"`{feature}`" for feature in sorted(level.refused)) for level in levels]),
         ("answers held", [level.hold.name.lower() for level in levels]),
         ("screening budget (windows)", [f"{level.screen_budget:,}" for level in levels]),
@@ -33,14 +35,18 @@ def _row(name: str, cells: list[str]) -> str:
     return f"| {name} | " + " | ".join(cell or "–" for cell in cells) + " |"
 
 
+def _label(group: Group) -> str:
+    return f"`{group.name}` ({group.direction}, {group.standard})"
+
+
 def _duty(level: Profile, name: str) -> str:
     group = next((group for group in level.groups if group.name == name), None)
-    return "" if group is None else _described(group, level)
+    return "" if group is None else _described(group, level.shadow)
 
 
-def _described(group: Group, level: Profile) -> str:
-    first, *others = (f"`{member}`" for member in group.members)
-    text = f"{group.direction}: {first}" + (f", else {', '.join(others)}" if others else "")
-    if level.shadow >= set(group.members):
-        return text + " (watches only)"
-    return text + (" (passes on failure)" if group.on_failure is OnFailure.PASS else "")
+def _described(group: Group, shadow: frozenset[str]) -> str:
+    """Who judges, in order of preference, and what happens when nobody can. What only watches says so."""
+    members = ", else ".join(f"`{member}`{' (watches only)' if member in shadow else ''}" for member in group.members)
+    if shadow >= set(group.members):
+        return members
+    return f"{members}, else {'refused' if group.on_failure is OnFailure.REFUSE else 'passed'}"
