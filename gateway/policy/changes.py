@@ -54,17 +54,21 @@ def declare(store: Store, model: str, level: Level, actor: Actor) -> Declared:
 
     Raises ChangeRefused("level_lower") when the given level is lower than the stored one in either standard.
     """
-    stored = next((record for record in store.declared() if record.model == model), None)
-    if stored is not None and not level.covers(stored.level):
-        raise ChangeRefused(
-            "level_lower",
-            f"{model} is on record at {stored.level}; starting it at {level} would lower it, which takes a new record with new evidence",
-        )
-    if stored is not None and stored.level == level:
-        return stored
-    record = Declared(model, level, actor.owner, actor.at)
-    store.declare(record)
-    return record
+    while True:
+        stored = next((record for record in store.declared() if record.model == model), None)
+        if stored is not None and not level.covers(stored.level):
+            raise ChangeRefused(
+                "level_lower",
+                f"{model} is on record at {stored.level}; starting it at {level} would lower it, which takes a new record with new evidence",
+            )
+        if stored is not None and stored.level == level:
+            return stored
+        record = Declared(model, level, actor.owner, actor.at)
+        try:
+            store.declare(record, replacing=stored)
+        except KeyError:
+            continue  # another process declared it in between: hold the given level against that
+        return record
 
 
 def _record(store: Store, model: str) -> Declared:
