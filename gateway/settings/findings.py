@@ -38,7 +38,11 @@ def validate(model: type[Model], document: Document) -> Model:
         checked = model.model_validate_json(json.dumps(document.data, default=str), strict=True)
     except ValidationError as error:
         broken = {fault.key for fault in faults}
-        findings = [_finding(model, document, dict(found)) for found in error.errors(include_url=False)]
+        # pydantic also calls a list too short whose items are all at fault.
+        real = [
+            found for found in error.errors(include_url=False) if found["type"] != "too_short" or not found["input"]
+        ]
+        findings = [_finding(model, document, dict(found)) for found in real]
         # A value that could not even be read is reported once.
         raise ConfigInvalid(ordered([*faults, *(fault for fault in findings if fault.key not in broken)])) from error
     if faults:

@@ -6,7 +6,7 @@ another name. The loosening that cannot be written is also not computed: merging
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ def read_levels(
     faults: list[Fault] = []
     merged: list[MergedLevel] = []
     floors = {level.asl: level for level in floor}
+    told: set[str] = set()
     below = BELOW_ALL
     for asl in range(1, 6):
         document, own = _read(directory / f"asl-{asl}.yaml", asl, faults)
@@ -38,11 +39,19 @@ def read_levels(
         faults += agree(own, below, document)
         faults += unknown(own, controls, document) if controls is not None else ()
         below = merge(below, own)
-        faults += weaker(below, floors[asl], document) if asl in floors else ()
+        faults += _undercut(below, floors.get(asl), document, told)
         merged.append(below)
     if faults:
         raise ConfigInvalid(ordered(faults))
     return tuple(merged)
+
+
+def _undercut(level: MergedLevel, floor: MergedLevel | None, document: Document, told: set[str]) -> Iterator[Fault]:
+    """Where a level does less than its floor. What a lower one lacked is told there, not at every level above it."""
+    for what, loc in weaker(level, floor) if floor is not None else ():
+        if what not in told:
+            yield document.fault(loc, f"{what} (the built-in asl-{level.asl} is stricter)")
+        told.add(what)
 
 
 def _read(path: Path, asl: int, faults: list[Fault]) -> tuple[Document | None, LevelFile | None]:

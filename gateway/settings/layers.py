@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from gateway.settings.documents import Document, Loc, Place, read
 from gateway.settings.faults import Fault
@@ -27,7 +27,7 @@ FLAGS: Mapping[Loc, str] = {
     ("models", 0, "asl"): "--asl",
     ("models", 0, "upstream", "url"): "--upstream",
 }
-# Paths in a file are relative to that file; elsewhere to the working directory. ``*`` is any model.
+# Paths that stand in a file are relative to that file; others to the working directory. ``*`` is any model.
 PATHS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("levels",),
@@ -75,11 +75,9 @@ def _typed(loc: Loc, text: str) -> Any:
 
 
 def _takes_text(annotation: Any) -> bool:
-    if get_origin(annotation) is Annotated:
-        return _takes_text(get_args(annotation)[0])
-    if get_origin(annotation) in {Union, UnionType}:
+    if get_origin(annotation) in (Union, UnionType):
         return any(_takes_text(part) for part in get_args(annotation))
-    return annotation in {str, Path}
+    return annotation in (str, Path)  # a tuple, since not every annotation can be hashed
 
 
 class _Layers:
@@ -106,7 +104,9 @@ class _Layers:
 
     def _note(self, loc: Loc, value: Any, place: Place) -> None:
         """Everything in a value comes from where the value does; flags within a list have their own names."""
-        self.places[loc] = Place(FLAGS[loc]) if place.source == COMMAND_LINE and loc in FLAGS else place
+        if loc in FLAGS and place.source == COMMAND_LINE:
+            place = Place(FLAGS[loc])
+        self.places[loc] = place
         items = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
         for key, item in items:
             self._note((*loc, key), item, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.exchange import Direction
-from gateway.settings.documents import Document
+from gateway.settings.documents import Document, Loc
 from gateway.settings.faults import Fault, closest
 from gateway.settings.levels import BELOW_ALL, FAILINGS, HOLDINGS, SERVINGS, GroupEntry, LevelFile, MergedLevel
 
@@ -74,27 +74,26 @@ def unknown(own: LevelFile, controls: frozenset[str], document: Document) -> Ite
             )
 
 
-def weaker(level: MergedLevel, floor: MergedLevel, document: Document) -> Iterator[Fault]:
-    """Where a level does less than the built-in one of the same number. Deadlines and budgets may differ: they fit a machine."""
+def weaker(level: MergedLevel, floor: MergedLevel) -> Iterator[tuple[str, Loc]]:
+    """What a level does less than its floor, and the key that says so. Deadlines and budgets may differ: they fit a machine."""
     groups = {(group.name, group.direction, group.standard, group.members): group for group in level.groups}
     for wanted in floor.groups:
         mine = groups.get((wanted.name, wanted.direction, wanted.standard, wanted.members))
         if mine is None:
-            lacking = f"lacks the group {wanted.name!r} ({wanted.direction}: {', '.join(wanted.members)})"
-            yield document.fault((), f"{lacking} of the built-in asl-{floor.asl}")
+            yield f"lacks the group {wanted.name!r} ({wanted.direction}: {', '.join(wanted.members)})", ("groups",)
         elif FAILINGS.index(mine.on_failure) < FAILINGS.index(wanted.on_failure):
-            yield document.fault((), f"group {wanted.name!r} passes on failure, unlike in the built-in asl-{floor.asl}")
-    for what, missing in (
-        ("keeps in shadow", floor.acting & level.shadow),
-        ("does not refuse", floor.refuse - level.refuse),
-        ("has a looser threshold for", _higher(level, floor)),
+            yield f"group {wanted.name!r} passes on failure", ("groups",)
+    for what, missing, key in (
+        ("keeps in shadow", floor.acting & level.shadow, "shadow"),
+        ("does not refuse", floor.refuse - level.refuse, "refuse"),
+        ("has a looser threshold for", _higher(level, floor), "thresholds"),
     ):
         if missing:
-            yield document.fault((), f"{what} {', '.join(sorted(missing))}, unlike the built-in asl-{floor.asl}")
+            yield f"{what} {', '.join(sorted(missing))}", (key,)
     if SERVINGS.index(level.serving) < SERVINGS.index(floor.serving):
-        yield document.fault(("serving",), f"serves, unlike the built-in asl-{floor.asl}: {floor.serving}")
+        yield f"serving is {level.serving}", ("serving",)
     if HOLDINGS.index(level.hold) < HOLDINGS.index(floor.hold):
-        yield document.fault(("hold",), f"is looser than in the built-in asl-{floor.asl}: {floor.hold}")
+        yield f"hold is {level.hold}", ("hold",)
 
 
 def _higher(level: MergedLevel, floor: MergedLevel) -> frozenset[str]:

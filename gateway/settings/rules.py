@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -125,4 +126,5 @@ def _wrapped(document: Document) -> Document:
     if not isinstance(document.data, list):
         return document
     places = {("rules", *loc): place for loc, place in document.places.items()}
-    return Document(document.file, {"rules": document.data}, places, document.faults)
+    faults = tuple(replace(fault, key=f"rules{fault.key}") for fault in document.faults)
+    return Document(document.file, {"rules": document.data}, places, faults)
