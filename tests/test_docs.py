@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel
-
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from support.policies import built_in  # noqa: E402
 
 from gateway.cli.main import app  # noqa: E402  # the path must be set first when run as a script
 from gateway.controls.magic import MAGIC  # noqa: E402
 from gateway.metrics import SPECS, Result  # noqa: E402
-from gateway.policy.levels import profiles  # noqa: E402
 from gateway.policy.tables import level_control_table  # noqa: E402
-from gateway.settings.levels import read_levels  # noqa: E402
-from gateway.settings.model import Settings, json_schema  # noqa: E402
+from gateway.settings.reference import config_reference  # noqa: E402
 from gateway.verdict import Reason  # noqa: E402
 
 README = ROOT / "README.md"
 CONTRACT = ROOT / "docs" / "contract.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REASONS = ROOT / "docs" / "reasons.md"
-SCHEMA = ROOT / "config" / "gateway.schema.json"
 
 
 def between(text: str, name: str) -> str:
@@ -36,40 +32,17 @@ def between(text: str, name: str) -> str:
 
 def levels_table() -> str:
     """The table of the README."""
-    return level_control_table(profiles(read_levels(ROOT / "config" / "levels")))
-
-
-def settings_rows(model: type[BaseModel], prefix: str = "") -> list[str]:
-    """One row a setting, nested ones dotted."""
-    rows: list[str] = []
-    for name, field in model.model_fields.items():
-        inner = list(re.findall(r"gateway\.settings\.model\.(\w+)", repr(field.annotation)))
-        nested = next(
-            (found for found in (getattr(sys.modules["gateway.settings.model"], kind) for kind in inner)), None
-        )
-        path = f"{prefix}{name}" + ("[]" if "tuple" in repr(field.annotation) and nested else "")
-        if nested is not None:
-            rows += settings_rows(nested, f"{path}.")
-            continue
-        default = "required" if field.is_required() else f"`{field.default}`"
-        rows.append(f"| `{path}` | {default} | {field.description or ''} |")
-    return rows
+    return level_control_table(built_in())
 
 
 def configuration() -> str:
     """docs/configuration.md."""
     head = (
-        "# Configuration\n\nGenerated from `gateway.settings.model`; `python tests/test_docs.py` rewrites it.\n"
+        "# Configuration\n\nGenerated from the settings; `python tests/test_docs.py` rewrites it.\n"
         "Layers: defaults < file < environment (`ASL_GATEWAY__LIMITS__BODY=1MiB`) < flags.\n"
         "Paths in a file are relative to the file. Sizes are bytes or B, KiB, MiB, GiB; durations seconds.\n\n"
-        "| setting | default | meaning |\n|---|---|---|\n"
     )
-    return head + "\n".join(settings_rows(Settings)) + "\n"
-
-
-def schema() -> str:
-    """config/gateway.schema.json."""
-    return json.dumps(json_schema(), indent=2, sort_keys=True, default=str) + "\n"
+    return head + config_reference()
 
 
 def test_the_level_table_is_the_profiles() -> None:
@@ -78,9 +51,8 @@ def test_the_level_table_is_the_profiles() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """docs/configuration.md and the JSON Schema are what the models say."""
+    """docs/configuration.md is what the models say."""
     assert CONFIGURATION.read_text() == configuration()
-    assert SCHEMA.read_text() == schema()
 
 
 def test_every_metric_is_in_the_contract() -> None:
@@ -125,7 +97,6 @@ def rewrite() -> None:
     text, begin = README.read_text(), "<!-- levels:begin -->\n"
     README.write_text(text.replace(begin + between(text, "levels"), begin + levels_table(), 1))
     CONFIGURATION.write_text(configuration())
-    SCHEMA.write_text(schema())
 
 
 if __name__ == "__main__":

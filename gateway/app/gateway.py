@@ -29,8 +29,8 @@ from gateway.dataplane import DataPlane, Refusals, every
 from gateway.edge import EdgeSettings, edge_protocol
 from gateway.edge_head import hosts_of
 from gateway.ledger.base import Field, Kind, LedgerError
-from gateway.ledger.files import FileSink, open_ledger
-from gateway.ledger.segments import claim
+from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
+from gateway.ledger.segments import chains, claim, segments
 from gateway.limits import Limits
 from gateway.metrics import metrics
 from gateway.pipeline.life import Pipeline, Rooms
@@ -88,6 +88,12 @@ class Gateway:
         files = read_files(self.settings)
         prepare(self._state)
         token, digest_key = secret(self._state / TOKEN), secret(self._state / DIGEST_KEY)
+        if not (self._state / "gateway.db").exists() and any(
+            segments(chain) for chain in chains(self._state / "ledger")
+        ):
+            raise LedgerTampered(
+                f"{self._state / 'gateway.db'} is missing, but the ledger has rows: its brakes and records are lost"
+            )
         self.store = SqliteStore(self._state / "gateway.db")
         self._open.callback(self.store.close)
         declare_all(self.store, self.settings, int(self._clock.wall()))

@@ -23,7 +23,7 @@ def join(one: Terms, other: Terms) -> Terms:
         rule_sets=one.rule_sets | other.rule_sets,
         thresholds=_smallest(one.thresholds | other.thresholds),
         refused=one.refused | other.refused,
-        shadow=one.shadow & other.shadow,
+        shadow=_shadow(one, other),
         hold=max(one.hold, other.hold),
         screen_budget=min(one.screen_budget, other.screen_budget),
         snapshots=one.snapshots | other.snapshots,
@@ -31,20 +31,29 @@ def join(one: Terms, other: Terms) -> Terms:
     )
 
 
+def acting(terms: Terms) -> frozenset[str]:
+    """The controls whose word counts under these terms: members of a group, and not in shadow."""
+    return frozenset(member for group in terms.groups for member in group.members) - terms.shadow
+
+
+def _shadow(one: Terms, other: Terms) -> frozenset[str]:
+    """What acts under neither side stays in shadow.
+
+    A plain intersection would make a control act that one side has in shadow and the other does not know: a raise from ASL-1 to
+    ASL-2 would block what neither level blocks.
+    """
+    return (one.shadow | other.shadow) - acting(one) - acting(other)
+
+
 def join_groups(groups: Iterable[Group]) -> frozenset[Group]:
-    """Groups of the same duty become one with the stricter failure mode and the shorter deadline; other groups stay beside each other."""
+    """Groups of the same duty become one with the stricter failure mode and the shorter deadline; others stay beside each other."""
     joined: dict[tuple[object, ...], Group] = {}
     for group in groups:
-        duty = _duty(group)
+        duty = (group.name, group.standard, group.direction, group.members)
         known = joined.get(duty, group)
         failure, deadline = max(known.on_failure, group.on_failure), min(known.deadline_ms, group.deadline_ms)
         joined[duty] = replace(group, on_failure=failure, deadline_ms=deadline)
     return frozenset(joined.values())
-
-
-def _duty(group: Group) -> tuple[object, ...]:
-    """What makes two groups versions of one."""
-    return (group.name, group.standard, group.direction, group.members)
 
 
 def _smallest(thresholds: Iterable[tuple[str, int]]) -> frozenset[tuple[str, int]]:
@@ -56,16 +65,18 @@ def _smallest(thresholds: Iterable[tuple[str, int]]) -> frozenset[tuple[str, int
 
 def looser(one: Terms, other: Terms) -> bool:
     """Whether ``one`` lets through anything in any respect that ``other`` would not."""
-    duties = {_duty(group): group for group in one.groups}
-    thresholds = dict(one.thresholds)
+    duties = {(group.name, group.standard, group.direction, group.members): group for group in one.groups}
     return (
         not one.level.covers(other.level)
         or one.standing < other.standing
-        or any(_lacks(duties.get(_duty(group)), group) for group in other.groups)
+        or any(
+            _lacks(duties.get((group.name, group.standard, group.direction, group.members)), group)
+            for group in other.groups
+        )
         or not one.rule_sets >= other.rule_sets
-        or any(thresholds.get(control, 1001) > value for control, value in other.thresholds)
+        or any(one.threshold(control, 1001) > other.threshold(control, 1001) for control, _ in other.thresholds)
         or not one.refused >= other.refused
-        or not one.shadow <= other.shadow
+        or bool(one.shadow & acting(other))
         or one.hold < other.hold
         or one.screen_budget > other.screen_budget
     )

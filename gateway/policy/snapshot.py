@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,15 +18,15 @@ from gateway.errors import ModelNotFound
 from gateway.exchange import Caller
 from gateway.policy.join import join_groups
 from gateway.policy.levels import Profile, without_classifiers
+from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.model import ModelSettings
-from gateway.settings.rules import from_rule
 from gateway.state.base import Brake, Declared
 from gateway.terms import Group, Level, Rule, RuleSet, Standing, Terms
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model under one snapshot."""
+    """One model under one snapshot. ``record`` is its declared level, ``terms.level`` the level in force."""
 
     name: str
     aliases: tuple[str, ...]
@@ -36,10 +37,15 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The policy in force. ``digest`` covers everything that decides; ``revision`` is the store's."""
+    """The policy in force. ``digest`` covers everything that decides; ``revision`` is the store's, ``created`` epoch seconds.
+
+    ``classifiers`` is False when the embedded classifiers were switched off, which every surface must say loudly.
+    """
 
     digest: str
     revision: int
+    created: int
+    classifiers: bool
     entries: Mapping[str, ModelEntry]
     names: Mapping[str, str]  # every exact name and alias -> canonical name
 
@@ -54,12 +60,36 @@ class Material:
     rules: tuple[Rule, ...]
     revision: int
     classifiers: bool = True
+    created: int = 0  # epoch seconds
 
 
 def rule_set(rules: Iterable[Rule]) -> RuleSet:
-    """All rules under one digest, ordered by id."""
-    ordered = tuple(sorted(rules, key=lambda rule: rule.id))
-    return RuleSet(_digest([from_rule(rule) for rule in ordered]), ordered)
+    """All rules under one digest, ordered by id. Expired ones stay: they are passed over when matching, by the clock of that moment.
+
+    Raises ConfigInvalid when two different rules have one id (a file has gained the id of an added rule): neither may be dropped.
+    """
+    found: dict[str, Rule] = {}
+    faults = [
+        Fault("rules", 0, 0, rule.id, "two different rules have this id; rename the one in a file")
+        for rule in rules
+        if found.setdefault(rule.id, rule) != rule
+    ]
+    if faults:
+        raise ConfigInvalid(faults)
+    ordered = tuple(found[key] for key in sorted(found))
+    return RuleSet(_digest([_canonical_rule(rule) for rule in ordered]), ordered)
+
+
+def _canonical_rule(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "category": rule.category,
+        "directions": sorted(rule.directions),
+        "literal": rule.literal,
+        "pattern": rule.pattern,
+        "expires": rule.expires,
+        "reason": rule.reason,
+    }
 
 
 def build(profiles: Mapping[int, Profile], material: Material) -> Snapshot:
@@ -67,10 +97,18 @@ def build(profiles: Mapping[int, Profile], material: Material) -> Snapshot:
     declared = {record.model: record for record in material.declared}
     rules = rule_set(material.rules)
     parts = [_model(profiles, material, model, declared[model.name], rules) for model in material.models]
-    digest = _digest([_canonical(entry) for entry in parts])
-    entries = {entry.name: _signed(entry, digest, material.revision) for entry in parts}
+    parts.sort(key=lambda entry: entry.name)
+    digest = _digest({"classifiers": material.classifiers, "models": [_canonical(entry) for entry in parts]})
+    entries = {entry.name: _under(entry, digest) for entry in parts}
     names = {name: entry.name for entry in parts for name in (entry.name, *entry.aliases)}
-    return Snapshot(digest, material.revision, entries, names)
+    return Snapshot(
+        digest,
+        material.revision,
+        material.created,
+        material.classifiers,
+        MappingProxyType(entries),
+        MappingProxyType(names),
+    )
 
 
 def resolve(snapshot: Snapshot, model: str, caller: Caller) -> Terms:
@@ -127,9 +165,9 @@ def _standing(profiles: Mapping[int, Profile], record: Level, level: Level) -> S
     return Standing.HALTED if braked else max(of_record, of_level)
 
 
-def _signed(entry: ModelEntry, digest: str, revision: int) -> ModelEntry:
+def _under(entry: ModelEntry, digest: str) -> ModelEntry:
     """The entry under its snapshot's digest, which could only be known once all entries were."""
-    return replace(entry, terms=replace(entry.terms, snapshots=frozenset({digest}), revision=revision))
+    return replace(entry, terms=replace(entry.terms, snapshots=frozenset({digest})))
 
 
 def _canonical(entry: ModelEntry) -> dict[str, Any]:
@@ -137,6 +175,7 @@ def _canonical(entry: ModelEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "aliases": sorted(entry.aliases),
+        "record": str(entry.record.level),
         "level": str(terms.level),
         "standing": terms.standing.name,
         "groups": sorted(

@@ -1,42 +1,52 @@
-"""Tables for the documentation, generated from the profiles, so that they never promise more than is switched on."""
+"""The level x control table of the README, generated from the profiles so that it never promises more than they do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from gateway.policy.levels import Profile
-from gateway.terms import OnFailure, Standing
+from gateway.terms import Group, OnFailure, Standing
 
 SERVING = {
     Standing.SERVING: "yes",
-    Standing.NOT_ASSESSED: "no: `asl_not_assessed`",
+    Standing.NOT_ASSESSED: "no: `asl_not_assessed` (a brake to it halts)",
     Standing.HALTED: "no: `asl_serving_halted`",
 }
 
 
 def level_control_table(profiles: Mapping[int, Profile]) -> str:
-    """Markdown: one column a level, one row for each thing that a level switches on."""
-    levels = sorted(profiles)
-    rows = [["serves"] + [SERVING[profiles[asl].standing] for asl in levels]]
-    names = list(dict.fromkeys(group.name for asl in levels for group in profiles[asl].groups))
-    rows += [[f"`{name}`"] + [_group(profiles[asl], name) for asl in levels] for name in names]
-    rows.append(
-        ["refused fields"]
-        + [", ".join(f"`{feature}`" for feature in sorted(profiles[asl].refused)) or "–" for asl in levels]
-    )
-    rows.append(["answers are held"] + [profiles[asl].hold.name.lower() for asl in levels])
-    rows.append(["screening windows of a prompt, at most"] + [str(profiles[asl].screen_budget) for asl in levels])
-    head = ["control group", *(f"ASL-{asl}" for asl in levels)]
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    """A Markdown table: one row per duty or setting, one column per level."""
+    levels = [profiles[asl] for asl in sorted(profiles)]
+    duties: dict[str, Group] = {}  # in the order of their levels
+    for group in (group for level in levels for group in level.groups):
+        duties.setdefault(group.name, group)
+    rows = [
+        ("serves", [SERVING[level.standing] for level in levels]),
+        *((_label(group), [_duty(level, name) for level in levels]) for name, group in duties.items()),
+        ("refused features", [", ".join(f"`{feature}`" for feature in sorted(level.refused)) for level in levels]),
+        ("answers held", [level.hold.name.lower() for level in levels]),
+        ("screening budget (windows)", [f"{level.screen_budget:,}" for level in levels]),
+    ]
+    head = ["| | " + " | ".join(f"ASL-{level.asl}" for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
+    return "\n".join([*head, *(_row(name, cells) for name, cells in rows)]) + "\n"
 
 
-def _group(profile: Profile, name: str) -> str:
-    group = next((found for found in profile.groups if found.name == name), None)
-    if group is None:
-        return "–"
-    first, *substitutes = group.members
-    text = f"`{first}`" + (" (watches only)" if first in profile.shadow else "")
-    if substitutes:
-        text += ", else " + ", else ".join(f"`{member}`" for member in substitutes)
-    return text + (", else refuse" if group.on_failure is OnFailure.REFUSE else ", else pass (counted)")
+def _row(name: str, cells: list[str]) -> str:
+    return f"| {name} | " + " | ".join(cell or "–" for cell in cells) + " |"
+
+
+def _label(group: Group) -> str:
+    return f"`{group.name}` ({group.direction}, {group.standard})"
+
+
+def _duty(level: Profile, name: str) -> str:
+    group = next((group for group in level.groups if group.name == name), None)
+    return "" if group is None else _described(group, level.shadow)
+
+
+def _described(group: Group, shadow: frozenset[str]) -> str:
+    """Who judges, in order of preference, and what happens when nobody can. What only watches says so."""
+    members = ", else ".join(f"`{member}`{' (watches only)' if member in shadow else ''}" for member in group.members)
+    if shadow >= set(group.members):
+        return members
+    return f"{members}, else {'refused' if group.on_failure is OnFailure.REFUSE else 'passed'}"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import gateway
-from gateway.settings.documents import Document, read, validate
+from gateway.settings.documents import Document, Loc
 from gateway.settings.faults import ConfigInvalid, Fault
-from gateway.settings.levels import LevelFile, read_levels
-from gateway.settings.model import DIALECTS, Settings
+from gateway.settings.findings import ordered, validate
+from gateway.settings.ladder import read_levels
+from gateway.settings.layers import layered
+from gateway.settings.levels import MergedLevel
+from gateway.settings.model import Settings
 from gateway.settings.rules import read_rules
 from gateway.terms import Rule
 
-ENVIRONMENT = "ASL_GATEWAY__"
+
+def no_objection(rule: Rule) -> str:
+    """Where no matcher is asked."""
+    del rule
+    return ""
 
 
 def builtin_dir() -> Path:
@@ -26,119 +33,127 @@ def builtin_dir() -> Path:
 
 
 def load(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
-    """The settings from all layers. ``flags`` is a nested mapping in the shape of the file. Raises ConfigInvalid with every fault."""
-    document = read(file) if file is not None else Document("command line", {})
-    if not isinstance(document.data, dict):
-        raise ConfigInvalid([document.fault((), "is not a mapping of settings")])
-    merged = _merge(_merge(document.data, _from_environment(environment)), flags)
-    settings = validate(Settings, Document(document.file, merged, document.places))
-    faults = _cross_check(settings, document)
-    if faults:
-        raise ConfigInvalid(faults)
-    return _rooted(settings, file.parent) if file is not None else settings
+    """The settings from all layers. ``flags`` is a nested mapping in the shape of the file.
+
+    Raises ConfigInvalid with every fault. Relative paths in the file are relative to the file.
+    """
+    return _settings(layered(file, environment, flags))
 
 
-def _rooted(settings: Settings, base: Path) -> Settings:
-    """Paths in a file are relative to the file."""
-    changes = {key: base / path for key in ("state", "levels", "rules") if (path := getattr(settings, key)) is not None}
-    return settings.model_copy(update=changes)
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """``ASL_GATEWAY__LIMITS__BODY=1MiB`` is ``{limits: {body: 1MiB}}``; values that are JSON are taken as such."""
-    found: dict[str, Any] = {}
-    for name, text in sorted(environment.items()):
-        if not name.startswith(ENVIRONMENT):
-            continue
-        *parents, last = name.removeprefix(ENVIRONMENT).lower().split("__")
-        node = found
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = _scalar(text)
-    return found
-
-
-def _scalar(text: str) -> Any:
+def _settings(document: Document) -> Settings:
+    clashes = list(_clashes(document))
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        settings = validate(Settings, document)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(ordered([*error.faults, *clashes])) from error
+    if clashes:
+        raise ConfigInvalid(ordered(clashes))
+    return settings
 
 
-def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """The upper layer over the lower one; mappings merge, everything else is replaced."""
-    merged = dict(lower)
-    for key, value in upper.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
-    return merged
-
-
-def _cross_check(settings: Settings, document: Document) -> list[Fault]:
-    """Faults that no single key shows: names that clash, dialects that do not exist, secrets that are not one reference."""
-    faults: list[Fault] = []
+def _clashes(document: Document) -> Iterator[Fault]:
+    """Names and aliases that are there twice. Looks at plain data, so that other faults do not hide these."""
     taken: set[str] = set()
-    for index, model in enumerate(settings.models):
-        for name in (model.name, *model.aliases):
+    models = document.data.get("models") if isinstance(document.data, dict) else None
+    for index, model in enumerate(models if isinstance(models, list) else ()):
+        if not isinstance(model, dict):
+            continue
+        aliases = model.get("aliases")
+        names: list[tuple[Loc, Any]] = [(("models", index, "name"), model.get("name"))]
+        if isinstance(aliases, list):
+            names += [(("models", index, "aliases", place), alias) for place, alias in enumerate(aliases)]
+        for loc, name in ((loc, name) for loc, name in names if isinstance(name, str)):
             if name in taken:
-                faults.append(document.fault(("models", index, "name"), f"{name!r} is registered twice"))
+                yield document.fault(loc, f"{name!r} is registered twice")
             taken.add(name)
-        for dialect in model.upstream.dialects:
-            if dialect not in DIALECTS:
-                message = f"{dialect!r} is no dialect of this version; known: {', '.join(DIALECTS)}"
-                faults.append(document.fault(("models", index, "upstream", "dialects"), message))
-        key = model.upstream.key
-        if key is not None and (key.env is None) == (key.file is None):
-            faults.append(document.fault(("models", index, "upstream", "key"), "needs exactly one of env and file"))
-    return faults
 
 
-def levels_of(settings: Settings) -> tuple[LevelFile, ...]:
-    """The level files in force. Raises ConfigInvalid."""
-    return read_levels(settings.levels or builtin_dir() / "levels")
+def levels_of(settings: Settings, controls: Iterable[str] | None = None) -> tuple[MergedLevel, ...]:
+    """The merged levels in force: the built-in ones, or those of ``levels:`` held against them. Raises ConfigInvalid.
+
+    ``controls``: the ids that exist; without them the names in the files are not checked.
+    """
+    return _levels(settings.levels, controls)
 
 
-def rules_of(settings: Settings) -> tuple[Rule, ...]:
-    """The rules from files. Raises ConfigInvalid."""
-    return read_rules(settings.rules) if settings.rules is not None else ()
+def _levels(directory: Path | None, controls: Iterable[str] | None) -> tuple[MergedLevel, ...]:
+    known = None if controls is None else frozenset(controls)
+    builtin = builtin_dir() / "levels"
+    if directory is None or directory.resolve() == builtin.resolve():
+        return read_levels(builtin, controls=known)
+    return read_levels(directory, floor=read_levels(builtin), controls=known)
+
+
+def rules_of(settings: Settings, objection: Callable[[Rule], str] = no_objection) -> tuple[Rule, ...]:
+    """The rules from files; none without ``rules:``. ``objection``: see ``read_rules``. Raises ConfigInvalid."""
+    return read_rules(settings.rules, objection) if settings.rules is not None else ()
 
 
 def secret_of(env: str | None, file: Path | None, environment: Mapping[str, str]) -> str:
-    """A secret from where it is kept. Raises ConfigInvalid when it is not there."""
-    if env is not None:
-        if not environment.get(env):
-            raise ConfigInvalid([Fault("environment", 0, 0, env, "is not set")])
-        return environment[env]
-    assert file is not None
+    """A secret from where it is kept (exactly one of the two). Raises ConfigInvalid when it is not there; the fault never holds it."""
+    if file is None:
+        found = environment.get(env or "", "").strip()
+        if not found:
+            raise ConfigInvalid([Fault("environment", 0, 0, env or "", "is not set")])
+        return found
     try:
-        return file.read_text().strip()
-    except OSError as error:
-        raise ConfigInvalid([Fault(str(file), 0, 0, "", f"cannot be read: {error.strerror}")]) from error
+        found = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ConfigInvalid([Fault(str(file), 0, 0, "", f"cannot be read: {reason}")]) from error
+    if not found:
+        raise ConfigInvalid([Fault(str(file), 0, 0, "", "is empty")])
+    return found
 
 
-def check(file: Path, environment: Mapping[str, str], controls: Iterable[str]) -> list[Fault]:
-    """All faults of a configuration and of everything that it refers to; ``controls`` are the ids that exist."""
-    faults: list[Fault] = []
+def check(
+    file: Path | None,
+    environment: Mapping[str, str],
+    controls: Iterable[str],
+    *,
+    flags: Mapping[str, Any] | None = None,
+    objection: Callable[[Rule], str] = no_objection,
+) -> list[Fault]:
+    """All faults of a configuration and of everything that it refers to: levels, rules, secrets, certificates.
+
+    ``controls``: the ids that exist. ``objection``: what the matcher has against a rule, "" for nothing.
+    """
     try:
-        settings = load(file, environment, {})
+        document = layered(file, environment, flags or {})
     except ConfigInvalid as error:
         return list(error.faults)
-    known = frozenset(controls)
-    for part in (lambda: _check_levels(levels_of(settings), known), lambda: rules_of(settings)):
-        try:
-            part()
-        except ConfigInvalid as error:
-            faults += error.faults
+    data = document.data if isinstance(document.data, dict) else {}
+    faults: list[Fault] = []
+    with _collecting(faults):
+        faults += _references(_settings(document), environment)
+    # Levels and rules are read even where the settings are at fault elsewhere.
+    with _collecting(faults):
+        _levels(_directory(data, "levels"), controls)
+    with _collecting(faults):
+        if (rules := _directory(data, "rules")) is not None:
+            read_rules(rules, objection)
+    return ordered(faults)
+
+
+@contextlib.contextmanager
+def _collecting(faults: list[Fault]) -> Iterator[None]:
+    """Add the faults of a block to a list and go on."""
+    try:
+        yield
+    except ConfigInvalid as error:
+        faults += error.faults
+
+
+def _directory(data: Mapping[str, Any], key: str) -> Path | None:
+    return Path(data[key]) if isinstance(data.get(key), str) else None
+
+
+def _references(settings: Settings, environment: Mapping[str, str]) -> list[Fault]:
+    faults: list[Fault] = []
+    for index, model in enumerate(settings.models):
+        if model.upstream.key is not None:
+            with _collecting(faults):
+                secret_of(model.upstream.key.env, model.upstream.key.file, environment)
+        if model.upstream.ca is not None and not model.upstream.ca.is_file():
+            faults.append(Fault(str(model.upstream.ca), 0, 0, f"models[{index}].upstream.ca", "is not a file"))
     return faults
-
-
-def _check_levels(levels: Iterable[LevelFile], known: frozenset[str]) -> None:
-    faults = [
-        Fault(level.file, 0, 0, f"groups.{group.name}", f"there is no control {member!r}")
-        for level in levels
-        for group in level.groups
-        for member in group.members
-        if member not in known
-    ]
-    if faults:
-        raise ConfigInvalid(faults)

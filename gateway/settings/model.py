@@ -1,20 +1,24 @@
-"""The configuration's shape: every key, its type, its default and its meaning. The published JSON Schema is made from it."""
+"""The configuration's shape: every key, its type, its default and its meaning. Schema and reference are made from it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-DIALECTS = ("openai.chat", "anthropic.messages")
+SIZE = r"([0-9]{1,12})\s*([A-Za-z]*)"
+
+DialectId = Literal["openai.chat", "anthropic.messages"]
+DIALECTS: tuple[DialectId, ...] = get_args(DialectId)
 
 
 def _size(value: Any) -> Any:
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d{1,12})\s*([A-Za-z]*)", value.strip())
+        match = re.fullmatch(SIZE, value.strip())
         if match is None or match[2] not in UNITS:
             raise ValueError("is not a size such as 8MiB (units: B, KiB, MiB, GiB)")
         return int(match[1]) * UNITS[match[2]]
@@ -23,9 +27,10 @@ def _size(value: Any) -> Any:
 
 def _address(value: Any) -> Any:
     if isinstance(value, str):
-        host, colon, port = value.rpartition(":")
-        if not (colon and host and port.isdigit() and int(port) < 65536):
-            raise ValueError("is not an address such as 127.0.0.1:8080")
+        host, _, port = value.rpartition(":")
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host.replace(":", "/")
+        if not re.fullmatch(r"[0-9A-Za-z.:_-]+", bare) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            raise ValueError("is not an address such as 127.0.0.1:8080 or [::1]:8080")
     return value
 
 
@@ -33,22 +38,46 @@ def _asl(value: Any) -> Any:
     """``asl-3`` or 3; anything else is not a level."""
     if isinstance(value, str) and (match := re.fullmatch(r"asl-([1-5])", value)):
         return int(match[1])
-    if isinstance(value, str | bool):
-        raise ValueError("is not a level: asl-1 to asl-5")  # noqa: TRY004  # pydantic takes ValueError as a finding
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 5:
+        raise ValueError("is not a level: asl-1 to asl-5")
     return value
 
 
-Size = Annotated[int, BeforeValidator(_size), Field(gt=0)]
+def _origin(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        fits = parts.hostname and (parts.port is None or parts.port > 0) and parts.username is None
+    except ValueError:
+        fits = False
+    if not fits or not re.fullmatch(r"https?://[^/?#\s@]+/?", value):
+        raise ValueError("is not scheme, host and port such as http://127.0.0.1:9000; paths are the dialects'")
+    return value.removesuffix("/")
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, {"type": "string", "pattern": f"^{SIZE}$"}]}),
+]
 Address = Annotated[str, BeforeValidator(_address)]
-Asl = Annotated[int, BeforeValidator(_asl), Field(ge=1, le=5)]
+Asl = Annotated[
+    int,
+    BeforeValidator(_asl),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5}, {"enum": [f"asl-{n}" for n in range(1, 6)]}]}
+    ),
+]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Pause = Annotated[float, Field(ge=0, le=86_400)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
+Host = Annotated[str, Field(pattern=r"^[0-9A-Za-z._:\[\]-]+$", max_length=255)]
 
 
 class Strict(BaseModel):
     """No unknown keys, no silent conversions, no changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Listener(Strict):
@@ -77,27 +106,33 @@ class Deadlines(Strict):
     first_byte: Seconds = Field(300, description="for the model server's response head")
     idle: Seconds = Field(120, description="between two pieces of an answer")
     total: Seconds = Field(1800, description="for a whole answer")
-    grace: Annotated[float, Field(ge=0)] = Field(1, description="after SIGTERM, not ready but still accepting")
-    drain: Annotated[float, Field(ge=0)] = Field(30, description="after the grace, for exchanges in flight")
+    grace: Pause = Field(1, description="after SIGTERM, not ready but still accepting")
+    drain: Pause = Field(30, description="after the grace, for exchanges in flight")
 
 
 class Secret(Strict):
     """A secret by reference; never in the file itself."""
 
-    env: str | None = Field(None, description="name of an environment variable")
+    env: Annotated[str, Field(min_length=1)] | None = Field(None, description="name of an environment variable")
     file: Path | None = Field(None, description="path of a file")
+
+    @model_validator(mode="after")
+    def _one(self) -> Secret:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("needs exactly one of env and file")
+        return self
 
 
 class UpstreamSettings(Strict):
     """The model server of a model."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/?$")] = Field(
-        description="scheme, host and port; paths are the dialects'"
-    )
+    url: Annotated[str, AfterValidator(_origin)] = Field(description="scheme, host and port; paths are the dialects'")
     key: Secret | None = Field(None, description="credential for the model server")
     ca: Path | None = Field(None, description="PEM file of the CA that signs the model server's certificate")
     socket: Path | None = Field(None, description="Unix socket to connect to instead of the host")
-    dialects: tuple[str, ...] = Field(DIALECTS, description="APIs that the model server speaks")
+    dialects: Annotated[tuple[DialectId, ...], Field(min_length=1)] = Field(
+        DIALECTS, description="APIs that the model server speaks"
+    )
 
 
 class ModelSettings(Strict):
@@ -105,27 +140,23 @@ class ModelSettings(Strict):
 
     name: Name = Field(description="canonical name; what the model server is told")
     aliases: tuple[Name, ...] = Field((), description="other exact names; nothing is guessed")
-    asl: Asl = Field(description="declared level, until signed records exist")
-    upstream: UpstreamSettings
+    upstream: UpstreamSettings = Field(description="its model server")
+    asl: Asl = Field(description="declared level, both standards: asl-1 to asl-5; until signed records exist")
 
 
 class Settings(Strict):
     """The whole configuration."""
 
-    listen: Listener = Listener(address="127.0.0.1:8080")
-    admin: Listener = Listener(address="127.0.0.1:8081")
+    listen: Listener = Field(Listener(address="127.0.0.1:8080"), description="data plane: what clients talk to")
+    admin: Listener = Field(Listener(address="127.0.0.1:8081"), description="admin plane: API, metrics, health")
     state: Path = Field(Path("state"), description="directory of gateway.db, ledger/, operator.token, admin.json")
-    hosts: tuple[str, ...] = Field((), description="values of Host that are served; any when empty")
-    limits: LimitSettings = LimitSettings()
-    deadlines: Deadlines = Deadlines()
-    levels: Path | None = Field(None, description="directory of level files; the built-in ones without it")
-    rules: Path | None = Field(None, description="directory of rule files")
+    store: Literal["sqlite"] = Field("sqlite", description="shared state: gateway.db in the state directory")
+    hosts: tuple[Host, ...] = Field((), description="values of Host that are served; any when empty")
+    limits: LimitSettings = Field(LimitSettings(), description="what this replica may hold at once")
+    deadlines: Deadlines = Field(Deadlines(), description="deadlines in seconds")
+    levels: Path | None = Field(None, description="directory of level files, at least as strict as the built-in ones")
+    rules: Path | None = Field(None, description="directory of rule files; no rules from files without it")
     classifiers: bool = Field(
         default=True, description="false switches embedded classifiers off: for mechanics and benchmarks only"
     )
-    models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
-
-
-def json_schema() -> dict[str, Any]:
-    """The published JSON Schema of the configuration file."""
-    return Settings.model_json_schema()
+    models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)] = Field(description="served models")

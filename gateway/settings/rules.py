@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from gateway.exchange import Direction
-from gateway.settings.documents import Document, read, validate
+from gateway.settings.documents import Document, read
 from gateway.settings.faults import ConfigInvalid, Fault
+from gateway.settings.findings import ordered, validate
 from gateway.settings.model import Strict
 from gateway.terms import Rule
 
@@ -42,7 +45,7 @@ class RuleEntry(Strict):
     direction: Literal["input", "output", "both"] = "both"
     match: Match
     action: Literal["block"] = "block"
-    expires: dt.date | None = None
+    expires: Annotated[dt.date, Field(ge=dt.date(1970, 1, 1), lt=dt.date(9999, 1, 1))] | None = None
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
@@ -70,7 +73,7 @@ def to_rule(entry: RuleEntry) -> Rule:
 
 
 def from_rule(rule: Rule) -> dict[str, Any]:
-    """The published form of a rule."""
+    """The published form of a rule that ``to_rule`` made."""
     direction = next(name for name, directions in DIRECTIONS.items() if directions == rule.directions)
     match = {"literal": rule.literal} if rule.literal is not None else {"pattern": rule.pattern}
     body: dict[str, Any] = {
@@ -90,30 +93,38 @@ def rule_from(data: Any, source: str) -> Rule:
     return to_rule(validate(RuleEntry, Document(source, data)))
 
 
-def _wrapped(document: Document) -> Document:
-    """A bare list of rules, as if it stood under ``rules:``, so that a fault's key says rules[3].match."""
-    places = {("rules", *loc): place for loc, place in document.places.items()}
-    return Document(document.file, {"rules": document.data}, places)
+def read_rules(directory: Path, objection: Callable[[Rule], str] = lambda rule: "") -> tuple[Rule, ...]:
+    """All rules of all ``*.yaml`` files of a directory, by id. Raises ConfigInvalid with every fault.
 
-
-def read_rules(directory: Path) -> tuple[Rule, ...]:
-    """All rules of all ``*.yaml`` files of a directory, by id. Raises ConfigInvalid with every fault."""
+    ``objection``: what the matcher has against a rule (a pattern that does not compile, or has no longest span); "" for nothing.
+    """
     if not directory.is_dir():
         raise ConfigInvalid([Fault(str(directory), 0, 0, "rules", "is not a directory")])
     found: dict[str, Rule] = {}
     faults: list[Fault] = []
     for path in sorted(directory.glob("*.yaml")):
         try:
-            document = read(path)
-            wrapped = document if isinstance(document.data, dict) else _wrapped(document)
-            entries = validate(RuleList, wrapped).rules
+            document = _wrapped(read(path))
+            entries = validate(RuleList, document).rules
         except ConfigInvalid as error:
             faults += error.faults
             continue
         for index, entry in enumerate(entries):
-            if entry.id in found:
-                faults.append(wrapped.fault(("rules", index, "id"), f"rule {entry.id!r} exists already"))
-            found[entry.id] = to_rule(entry)
+            rule = to_rule(entry)
+            if rule.id in found:
+                faults.append(document.fault(("rules", index, "id"), f"rule {rule.id!r} exists already"))
+            elif message := objection(rule):
+                faults.append(document.fault(("rules", index, "match"), message))
+            found[rule.id] = rule
     if faults:
-        raise ConfigInvalid(faults)
+        raise ConfigInvalid(ordered(faults))
     return tuple(found[key] for key in sorted(found))
+
+
+def _wrapped(document: Document) -> Document:
+    """A bare list of rules as if it stood under ``rules:``, so that a fault's key says rules[3].match either way."""
+    if not isinstance(document.data, list):
+        return document
+    places = {("rules", *loc): place for loc, place in document.places.items()}
+    faults = tuple(replace(fault, key=f"rules{fault.key}") for fault in document.faults)
+    return Document(document.file, {"rules": document.data}, places, faults)

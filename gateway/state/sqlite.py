@@ -135,6 +135,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Open, creating the file where there is none; its directory must exist. Raises StoreError for anything that is not this schema."""
         self._path = path
+        self._newest = 0
         self._lock = threading.Lock()  # one connection, several threads; never held on the event loop
         with _translated(path):
             if not path.exists():
@@ -171,7 +172,7 @@ class SqliteStore:
             try:
                 yield connection
                 if bump:
-                    connection.execute("UPDATE revision SET value = value + 1")
+                    self._advance(connection.execute("UPDATE revision SET value = value + 1 RETURNING value"))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:  # sqlite ends it by itself after some faults, such as a full disk
@@ -181,10 +182,20 @@ class SqliteStore:
                 with contextlib.suppress(sqlite3.Error):  # the commit stands; the next write tries again
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
+    def _advance(self, found: sqlite3.Cursor) -> int:
+        """The revision that was found. One that went back means that an older state was put in place: nothing of it is used or added to."""
+        value = int(found.fetchone()[0])
+        if value < self._newest:
+            raise StoreError(
+                f"{self._path}: went back from revision {self._newest} to {value}; restart to use it as it is"
+            )
+        self._newest = value
+        return value
+
     def revision(self) -> int:
-        """Grows with every policy write of any process."""
+        """Grows with every policy write of any process. Raises StoreError when it went back."""
         with self._read() as connection:
-            return int(connection.execute("SELECT value FROM revision").fetchone()[0])
+            return self._advance(connection.execute("SELECT value FROM revision"))
 
     def open_brakes(self) -> tuple[Brake, ...]:
         """Brakes in force, oldest first."""

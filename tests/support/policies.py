@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from gateway.policy.levels import Profile, profiles
 from gateway.policy.snapshot import Material, Snapshot, build
-from gateway.settings.levels import read_levels
-from gateway.settings.load import builtin_dir
-from gateway.settings.model import ModelSettings, UpstreamSettings
+from gateway.settings.load import levels_of
+from gateway.settings.model import ModelSettings, Settings, UpstreamSettings
 from gateway.state.base import Brake, Declared
 from gateway.terms import Level, Rule
 
 
 def built_in() -> dict[int, Profile]:
     """The built-in profiles."""
-    return profiles(read_levels(builtin_dir() / "levels"))
+    return profiles(levels_of(Settings(models=(model(),))))
 
 
 def model(name: str = "demo-model", asl: int = 3, aliases: tuple[str, ...] = ("demo",)) -> ModelSettings:

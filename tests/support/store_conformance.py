@@ -17,6 +17,15 @@ def brake(name: str = "b-1", *, asl: int = 5, model: str = "m", opened: int = 10
     return Brake(name, model, Level.both(asl), "incident 12", "operator", opened)
 
 
+def fill(store: Store, brakes: int = 40) -> None:
+    """Something of everything, over several pages."""
+    for number in range(brakes):
+        store.add_brake(brake(f"b-{number:03}", opened=1 + number))
+    store.declare(Declared("m", Level.both(3), "operator", 1))
+    store.add_rule(StoredRule("r-1", "{}" + " " * 500, "o", 1))
+    store.set_head(Head("r1", 7, "aa"))
+
+
 class StoreConformance:
     """Subclasses implement ``make``: an empty store."""
 

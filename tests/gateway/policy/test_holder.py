@@ -23,3 +23,17 @@ def test_a_swap_is_told_once_and_an_older_revision_is_not_taken() -> None:
     leave()
     assert holder.swap(snapshot(revision=5))
     assert heard == [stricter]
+
+
+def test_one_fault_does_not_keep_a_halt_from_the_others() -> None:
+    """A subscriber that raises is logged; everybody else still hears."""
+    heard: list[Snapshot] = []
+    holder = SnapshotHolder(snapshot())
+
+    def broken(_: Snapshot) -> None:
+        raise RuntimeError("one exchange is broken")
+
+    holder.subscribe(broken)
+    holder.subscribe(heard.append)
+    assert holder.swap(snapshot(brakes=(brake(5),), revision=2))
+    assert len(heard) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from support.policies import brake, snapshot
 from gateway.errors import ModelNotFound
 from gateway.exchange import Caller, Direction
 from gateway.policy.snapshot import in_force, resolve, rule_set
+from gateway.settings.faults import ConfigInvalid
 from gateway.state.base import Declared
 from gateway.terms import Level, Rule, Standing
 
@@ -74,3 +77,10 @@ def test_rule_sets_do_not_depend_on_order() -> None:
     """Equal rules are one rule set."""
     other = Rule("r-2", "cbrn", frozenset({Direction.INPUT}), None, "x{3}", 86_400, "test")
     assert rule_set([RULE, other]) == rule_set([other, RULE])
+
+
+def test_two_different_rules_under_one_id_are_a_fault() -> None:
+    """Neither may be dropped; the same rule twice is one."""
+    with pytest.raises(ConfigInvalid, match="two different rules"):
+        rule_set([RULE, replace(RULE, literal="another phrase")])
+    assert rule_set([RULE, RULE]).rules == (RULE,)

@@ -1,92 +1,128 @@
-"""YAML with places: what is wrong is found where it stands."""
+"""Reading YAML: plain data, places, and every fault of the text."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.config_files import faults_of, write
 
-from gateway.settings.documents import Document, dotted, read, validate
+from gateway.settings import documents
+from gateway.settings.documents import Document, Place, dotted, read
 from gateway.settings.faults import ConfigInvalid
-from gateway.settings.model import Settings
 
 
-def parse(tmp_path: Path, text: str | bytes) -> Document:
-    """A document from text."""
-    path = tmp_path / "g.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read(path)
+def test_data_is_plain_and_every_key_has_its_place(tmp_path: Path) -> None:
+    """Kinds are those of YAML 1.2; places count from 1."""
+    path = write(tmp_path / "a.yaml", "a: {b: [1, x]}\nd: 2027-05-01\ne: yes\nf: [1.5, true, null, 0x10]\n")
+    found = read(path)
+    assert found.data == {"a": {"b": [1, "x"]}, "d": dt.date(2027, 5, 1), "e": "yes", "f": [1.5, True, None, 16]}
+    assert found.places["a", "b"] == Place(str(path), 1, 5)
+    assert found.places["a", "b", 1] == Place(str(path), 1, 12)
+    assert found.places[()] == Place(str(path), 1, 1)
+    assert found.faults == ()
 
 
-def test_places_are_of_keys_and_items(tmp_path: Path) -> None:
-    """Lines and columns count from 1; plain data comes out."""
-    document = parse(tmp_path, "a: 1\nb:\n  - x: 2027-01-02\n    y: [1.5, true, null]\n")
-    assert document.places["a",] == (1, 1)
-    assert document.places["b", 0] == (3, 5)
-    assert document.places["b", 0, "y", 2] == (4, 20)
-    assert document.place(("b", 0, "nowhere", 7)) == (3, 5)
-    assert document.place(("nowhere",)) == (0, 0)
-    assert type(document.data["a"]) is int
+def test_an_empty_file_has_no_data(tmp_path: Path) -> None:
+    """Nothing is None, without a fault: what must be there is the model's business."""
+    found = read(write(tmp_path / "a.yaml", "# nothing\n"))
+    assert found.data is None
+    assert found.place(("x",)) == Place(str(tmp_path / "a.yaml"))
 
 
-def test_dotted_paths() -> None:
-    """models[0].upstream.url."""
-    assert dotted(("models", 0, "upstream", "url")) == "models[0].upstream.url"
-    assert dotted(()) == ""
+def test_every_duplicate_key_is_found_at_once(tmp_path: Path) -> None:
+    """All of them are named with their places; the first of each counts."""
+    found = read(write(tmp_path / "a.yaml", "a: 1\na: 2\nb: {c: 1, c: 2}\n"))
+    assert [(fault.line, fault.column, fault.key, fault.message) for fault in found.faults] == [
+        (2, 1, "a", "the same key twice"),
+        (3, 11, "b.c", "the same key twice"),
+    ]
+    assert found.data == {"a": 1, "b": {"c": 1}}
 
 
 @pytest.mark.parametrize(
-    ("text", "says", "line"),
+    ("text", "message"),
     [
-        ("a: 1\na: 2\n", "twice", 2),
-        ("a: [1\n", "not valid YAML", 2),
-        ("a: \t- b\n  c", "not valid YAML", None),
-        (b"a: \xff\n", "not UTF-8", 0),
+        ("1: x\n", "has a key that is not text"),
+        ("{a: 1}: x\n", "has a key that is not text"),
+        (
+            "a: !!python/object:os.system x\n",
+            "has a tag that has no meaning here: tag:yaml.org,2002:python/object:os.system",
+        ),
+        ("a: !secret x\n", "has a tag that has no meaning here: !secret"),
+        ("a: 2027-13-45\n", "is not a value of its kind, such as a date that does not exist"),
     ],
 )
-def test_what_is_not_a_document_is_said(tmp_path: Path, text: str | bytes, says: str, line: int | None) -> None:
-    """Syntax, duplicate keys and encodings are faults with a place."""
-    with pytest.raises(ConfigInvalid) as error:
-        parse(tmp_path, text)
-    (fault,) = error.value.faults
-    assert says in fault.message
-    assert line is None or fault.line == line
+def test_what_has_no_plain_form_is_a_fault(tmp_path: Path, text: str, message: str) -> None:
+    """Keys that are not text, foreign tags and impossible values are named, and construct nothing."""
+    assert [fault.message for fault in read(write(tmp_path / "a.yaml", text)).faults] == [message]
 
 
-def test_a_missing_file_is_said(tmp_path: Path) -> None:
-    """The reason is the operating system's."""
-    with pytest.raises(ConfigInvalid, match="No such file"):
-        read(tmp_path / "none.yaml")
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("a: [1\n", (2, 1), "is not valid YAML"),
+        ("a: 1\n--- \nb: 2\n", (2, 1), "is not valid YAML"),
+        ("a: \x07\n", (0, 0), "is not valid YAML: special characters are not allowed"),
+        ("a: " + "[" * 5000, (0, 0), "is nested too deeply"),
+    ],
+)
+def test_what_is_not_yaml_is_refused(tmp_path: Path, text: str, place: tuple[int, int], message: str) -> None:
+    """A text that cannot be parsed is one fault, at its place where the parser knows it."""
+    (fault,) = faults_of(lambda: read(write(tmp_path / "a.yaml", text)))
+    assert (fault.line, fault.column) == place
+    assert fault.message.startswith(message)
 
 
-def test_every_finding_is_reported_at_its_place(tmp_path: Path) -> None:
-    """Unknown keys at any depth come with a guess; wrong values and missing keys with their path."""
-    text = """
-listen: {adress: x}
-limits: {body: 8XB}
-models:
-  - name: m
-    asl: asl-9
-    upstream: {url: ftp://x, dialect: [a]}
-nonsense: {a: {b: 1}}
-state: {wrong: 1}
-"""
-    with pytest.raises(ConfigInvalid) as error:
-        validate(Settings, parse(tmp_path, text))
-    found = {fault.key: fault for fault in error.value.faults}
-    assert found["listen.adress"].suggestion == "address"
-    assert (found["listen.adress"].line, found["listen.adress"].column) == (2, 10)
-    assert "size" in found["limits.body"].message
-    assert found["models[0].upstream.dialect"].suggestion == "dialects"
-    assert found["models[0].asl"].line == 6
-    assert found["listen.address"].message == "is missing"
-    assert found["nonsense"].message == "unknown key"
+def test_a_yaml_bomb_is_refused_in_bounded_work(tmp_path: Path) -> None:
+    """Aliases that multiply end at the cap, with one word about it."""
+    rows = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
+    rows += [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    found = read(write(tmp_path / "a.yaml", "\n".join(rows)))
+    assert [fault.message for fault in found.faults] == ["is nested too deeply or expands to too much"]
 
 
-def test_keys_that_are_no_words_and_lists_of_models_are_placed(tmp_path: Path) -> None:
-    """A number as a key is unknown, with no guess; inside a list of models the guess is of the model's keys."""
-    text = "models:\n  - {name: m, asl: 3, upstream: {url: http://x, key: {enf: A}}}\n7: x\n"
-    with pytest.raises(ConfigInvalid) as error:
-        validate(Settings, parse(tmp_path, text))
-    found = {fault.key: fault for fault in error.value.faults}
-    assert found["models[0].upstream.key.enf"].suggestion == "env"
+def test_depth_is_bounded(tmp_path: Path) -> None:
+    """Nesting beyond the cap is a fault, also through an alias to itself."""
+    deep = read(write(tmp_path / "a.yaml", "a: " + "[" * 40 + "]" * 40))
+    assert "nested too deeply" in deep.faults[0].message
+    own = read(write(tmp_path / "b.yaml", "a: &a [*a]\n"))
+    assert "nested too deeply" in own.faults[0].message
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    """Missing, a directory, not UTF-8, too large: each is a fault of the file."""
+    (tmp_path / "latin").write_bytes(b"a: \xff\n")
+    (tmp_path / "large").write_bytes(b"#" * (documents.MAX_BYTES + 1))
+    expected = {
+        "missing": "cannot be read: No such file or directory",
+        "": "cannot be read: Is a directory",
+        "latin": "cannot be read: is not UTF-8 text",
+        "large": "is larger than 4 MiB",
+    }
+    for name, message in expected.items():
+        (fault,) = faults_of(lambda name=name: read(tmp_path / name))
+        assert fault.message == message
+
+
+def test_a_fault_stands_at_the_nearest_thing_that_is_there() -> None:
+    """A missing key is reported where its parent stands."""
+    document = Document("f", {}, {("a",): Place("f", 2, 1)})
+    assert (document.fault(("a", 0, "b"), "m").line, document.fault(("z",), "m").line) == (2, 0)
+    assert dotted(("a", 0, "b", "c")) == "a[0].b.c"
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!|>'\"# \nab1", max_size=40))
+def test_any_text_is_data_or_typed_faults(text: str) -> None:
+    """No text makes reading raise anything but ConfigInvalid."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(ConfigInvalid):
+            assert isinstance(read(Path(file.name)), Document)

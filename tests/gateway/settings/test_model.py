@@ -1,54 +1,127 @@
-"""Types of the configuration: sizes, addresses, levels, names."""
+"""The shape of the configuration: what each kind of value takes and refuses."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
+from support.config_files import faults_of, model, settings
 
-from gateway.settings.model import Address, Asl, Settings, Size, json_schema
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("8MiB", 8 << 20), ("1 GiB", 1 << 30), ("5", 5), (7, 7), ("2KiB", 2048), ("9B", 9)]
-)
-def test_sizes(text: object, size: int) -> None:
-    """Binary units, plain bytes, and numbers."""
-    assert TypeAdapter(Size).validate_python(text) == size
+from gateway.settings.documents import Document
+from gateway.settings.faults import ConfigInvalid
+from gateway.settings.findings import validate
+from gateway.settings.model import DIALECTS, Deadlines, LimitSettings, Listener, Secret, UpstreamSettings
 
 
-@pytest.mark.parametrize("text", ["8MB", "x", "-1", "0", "1.5MiB", ""])
-def test_what_is_no_size(text: str) -> None:
-    """Decimal units, fractions and nothing are refused."""
-    with pytest.raises(ValidationError):
-        TypeAdapter(Size).validate_python(text)
+def accepts(kind: type, **data: Any) -> bool:
+    """Whether a model takes the data as it would stand in a file."""
+    try:
+        validate(kind, Document("f", data))
+    except ConfigInvalid:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
-    ("text", "good"),
-    [("127.0.0.1:80", True), ("[::1]:0", True), ("x", False), (":80", False), ("a:70000", False), (5, False)],
+    ("text", "size"), [("8MiB", 8 << 20), ("1 KiB", 1024), ("2GiB", 2 << 30), ("17", 17), ("5B", 5), (9, 9)]
 )
-def test_addresses(text: object, good: bool) -> None:
-    """host:port, with a port that exists."""
-    if good:
-        assert TypeAdapter(Address).validate_python(text) == text
-    else:
-        with pytest.raises(ValidationError):
-            TypeAdapter(Address).validate_python(text)
+def test_sizes_have_binary_units(text: object, size: int) -> None:
+    """A number of bytes, with or without a unit."""
+    assert validate(LimitSettings, Document("f", {"body": text})).body == size
 
 
-@pytest.mark.parametrize(("text", "level"), [("asl-1", 1), ("asl-5", 5), (3, 3)])
-def test_levels(text: object, level: int) -> None:
-    """asl-N or N."""
-    assert TypeAdapter(Asl).validate_python(text) == level
+@pytest.mark.parametrize("text", ["8Mb", "8MB", "-1", "1.5MiB", "", "MiB", "٣MiB", 0, "0", True, "9" * 13])
+def test_what_is_no_size_is_refused(text: object) -> None:
+    """Decimal units, fractions, nothing and other digits are not guessed at."""
+    assert not accepts(LimitSettings, body=text)
 
 
-@pytest.mark.parametrize("text", ["3", "asl-6", "ASL-3", 0, 6, True, None])
-def test_what_is_no_level(text: object) -> None:
-    """ASL 6, a bare string of a number and a flag are no levels."""
+@pytest.mark.parametrize("text", ["127.0.0.1:8080", "localhost:0", "[::1]:65535", "0.0.0.0:1", "gateway_1.internal:80"])
+def test_addresses_are_host_and_port(text: str) -> None:
+    """IPv6 stands in brackets."""
+    assert accepts(Listener, address=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["8080", ":8080", "::1:8080", "h:65536", "h:-1", "h:x", "h:", "h:٣", "a b:1", "[]:1", "http://h:1", 8080]
+)
+def test_what_is_no_address_is_refused(text: object) -> None:
+    """Ports out of range, hosts without name and bare IPv6 are refused."""
+    assert not accepts(Listener, address=text)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9000", "https://host", "http://[::1]:9/"])
+def test_an_upstream_is_an_origin(url: str) -> None:
+    """Scheme, host and port; a lone slash at the end is dropped."""
+    assert validate(UpstreamSettings, Document("f", {"url": url})).url == url.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/v1",
+        "ftp://h",
+        "h:80",
+        "http://user:secret@h",
+        "http://h:99999",
+        "http://h:0",
+        "http://h?x",
+        "http://[::1",
+        "http://:80",
+        "http://h h",
+    ],
+)
+def test_an_upstream_with_more_than_an_origin_is_refused(url: str) -> None:
+    """Paths are the dialects', and credentials have no place in a URL."""
+    assert not accepts(UpstreamSettings, url=url)
+
+
+def test_a_refused_url_is_not_repeated() -> None:
+    """A credential that stands in a URL by mistake is not in the fault."""
+    (fault,) = faults_of(lambda: validate(UpstreamSettings, Document("f", {"url": "http://user:hunter2@h"})))
+    assert "hunter2" not in str(fault)
+
+
+@pytest.mark.parametrize(("asl", "level"), [("asl-1", 1), ("asl-5", 5), (3, 3)])
+def test_a_level_is_written_either_way(asl: object, level: int) -> None:
+    """``asl-3`` and 3 are the same."""
+    assert model(asl=asl).asl == level  # type: ignore[arg-type]  # the text form is what this test is about
+
+
+@pytest.mark.parametrize("asl", ["asl-6", "3", 0, 6, True, 3.0, "ASL-3", None, "asl-3 "])
+def test_what_is_no_level_is_refused(asl: object) -> None:
+    """Nothing is rounded, trimmed or read from text that only looks like a number."""
     with pytest.raises(ValidationError):
-        TypeAdapter(Asl).validate_python(text)
+        model(asl=asl)  # type: ignore[arg-type]  # the wrong kinds are what this test is about
 
 
-def test_the_schema_is_a_schema_of_every_key() -> None:
-    """The published JSON Schema names every setting."""
-    assert set(json_schema()["properties"]) == set(Settings.model_fields)
+@pytest.mark.parametrize("secret", [{}, {"env": "A", "file": "b"}, {"env": ""}, "sk-secret"])
+def test_a_secret_is_exactly_one_reference(secret: Any) -> None:
+    """Neither none nor both, and never the secret itself, which no fault repeats."""
+    found = faults_of(lambda: validate(UpstreamSettings, Document("f", {"url": "http://h", "key": secret})))
+    assert found
+    assert "sk-secret" not in "".join(map(str, found))
+
+
+def test_one_reference_is_enough() -> None:
+    """A variable or a file."""
+    assert accepts(Secret, env="KEY")
+    assert accepts(Secret, file="/run/key")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "10", 86_401])
+def test_deadlines_are_finite_and_positive(seconds: object) -> None:
+    """No deadline is off, endless or text."""
+    assert not accepts(Deadlines, head=seconds)
+
+
+def test_settings_do_not_change() -> None:
+    """A loaded configuration is frozen."""
+    with pytest.raises(ValidationError):
+        settings().state = settings().state  # type: ignore[misc]  # that it cannot be assigned is the claim
+
+
+def test_every_dialect_is_spoken_by_default() -> None:
+    """A model server is taken to speak all dialects of this version."""
+    assert model().upstream.dialects == DIALECTS

@@ -1,73 +1,121 @@
-"""Rules in their published form, from files and over the API."""
+"""Rules in their published form: files, round trips, faults."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.config_files import faults_of, lines_of, write
 
 from gateway.exchange import Direction
-from gateway.settings.faults import ConfigInvalid
-from gateway.settings.load import builtin_dir
-from gateway.settings.rules import DIRECTIONS, from_rule, read_rules, rule_from
+from gateway.settings.rules import RuleEntry, from_rule, read_rules, rule_from
 from gateway.terms import Rule
 
-GOOD = "- {id: rr-1, category: cbrn, direction: input, match: {literal: amber kestrel}, action: block, expires: 2027-05-01, reason: test}\n"
+CANARY = "amber kestrel protocol"
+PUBLISHED: dict[str, Any] = {
+    "id": "rr-2026-001",
+    "category": "cbrn",
+    "direction": "both",
+    "match": {"literal": CANARY},
+    "action": "block",
+    "expires": "2027-05-01",
+    "reason": "reported jailbreak",
+}
+LINE = '- {id: rr-1, category: cbrn, direction: input, match: {literal: "amber kestrel protocol"}, reason: x}\n'
 
-RULES = st.builds(
-    Rule,
-    st.from_regex(r"[a-z][a-z0-9-]{0,9}", fullmatch=True),
-    st.just("cbrn"),
-    st.sampled_from(list(DIRECTIONS.values())),
-    st.text(min_size=3, max_size=20),
-    st.none(),
-    st.integers(0, 40_000).map(lambda days: days * 86_400),
-    st.text(min_size=1, max_size=20),
+
+def test_the_published_form_becomes_a_rule() -> None:
+    """It is in force to the end of its last day, UTC."""
+    end = int(dt.datetime(2027, 5, 2, tzinfo=dt.UTC).timestamp())
+    assert rule_from(PUBLISHED, "x") == Rule(
+        "rr-2026-001", "cbrn", frozenset(Direction), CANARY, None, end, "reported jailbreak"
+    )
+
+
+def test_what_is_left_out_is_the_stricter_choice() -> None:
+    """Both directions, blocking, for good."""
+    rule = rule_from({"id": "r", "category": "cbrn", "match": {"pattern": "amber.{1,9}"}, "reason": "x"}, "x")
+    assert (rule.directions, rule.expires, rule.pattern, rule.literal) == (frozenset(Direction), 0, "amber.{1,9}", None)
+
+
+@given(
+    direction=st.sampled_from(["input", "output", "both"]),
+    match=st.sampled_from([{"literal": CANARY}, {"pattern": "a{1,3}"}]),
+    expires=st.none() | st.dates(dt.date(1970, 1, 1), dt.date(9998, 12, 31)),
 )
+def test_a_rule_survives_the_round_trip(direction: str, match: dict[str, str], expires: dt.date | None) -> None:
+    """What is published of a rule makes the same rule again."""
+    given_form = {**PUBLISHED, "direction": direction, "match": match}
+    del given_form["expires"]
+    if expires is not None:
+        given_form["expires"] = expires.isoformat()
+    rule = rule_from(given_form, "x")
+    assert from_rule(rule) == given_form
+    assert rule_from(from_rule(rule), "y") == rule
 
 
-@given(RULES)
-def test_a_rule_survives_its_published_form(rule: Rule) -> None:
-    """What is written is what was read."""
-    assert rule_from(from_rule(rule), "test") == rule
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"id": "a b"}, "id"),
+        ({"id": 7}, "id"),
+        ({"category": "CBRN"}, "category"),
+        ({"direction": "sideways"}, "direction"),
+        ({"match": {}}, "match"),
+        ({"match": {"literal": CANARY, "pattern": "x"}}, "match"),
+        ({"match": {"literal": "ab"}}, "match.literal"),
+        ({"action": "log"}, "action"),
+        ({"expires": "9999-12-31"}, "expires"),
+        ({"expires": "0001-01-01"}, "expires"),
+        ({"expires": "soon"}, "expires"),
+        ({"expires": "2027-05-01T10:00:00"}, "expires"),
+        ({"reason": ""}, "reason"),
+        ({"rason": "x"}, "rason"),
+    ],
+)
+def test_what_is_no_rule_is_refused_at_its_key(change: dict[str, Any], key: str) -> None:
+    """Each fault names the key, and the source that was given."""
+    found = faults_of(lambda: rule_from({**PUBLISHED, **change}, "added rule"))
+    assert [(fault.file, fault.key) for fault in found] == [("added rule", key)]
 
 
-def test_a_rule_expires_after_its_last_day() -> None:
-    """The date is the last day on which it counts, UTC."""
-    rule = rule_from(
-        {"id": "r", "category": "c", "match": {"pattern": "x"}, "expires": "1970-01-01", "reason": "t"}, "test"
-    )
-    assert rule.expires == 86_400
-    assert rule.directions == frozenset(Direction)
+@pytest.mark.parametrize("head", ["", "rules:\n"])
+def test_a_file_is_a_list_of_rules_with_or_without_its_key(tmp_path: Path, head: str) -> None:
+    """Both forms are read, from all files, ordered by id."""
+    write(tmp_path / "b.yaml", head + LINE)
+    write(tmp_path / "a.yaml", head + LINE.replace("rr-1", "rr-2"))
+    write(tmp_path / "notes.txt", "not a rule file")
+    assert [rule.id for rule in read_rules(tmp_path)] == ["rr-1", "rr-2"]
 
 
-def test_files_are_read_together(tmp_path: Path) -> None:
-    """All files of a directory, by id."""
-    (tmp_path / "b.yaml").write_text("rules:\n" + GOOD)
-    (tmp_path / "a.yaml").write_text(GOOD.replace("rr-1", "rr-0"))
-    assert [rule.id for rule in read_rules(tmp_path)] == ["rr-0", "rr-1"]
-    assert read_rules(builtin_dir() / "rules")
+def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
+    """Wrong kinds, ids that exist, duplicate keys and what the matcher refuses."""
+    write(tmp_path / "a.yaml", LINE + LINE.replace("rr-1", "bad"))
+    write(tmp_path / "b.yaml", LINE)
+    write(tmp_path / "c.yaml", LINE.replace("reason: x", "reason: x, reason: y") + "- 3\n")
+    found = faults_of(lambda: read_rules(tmp_path, lambda rule: "has no bound" if rule.id == "bad" else ""))
+    assert [(Path(fault.file).name, fault.line, fault.key, fault.message) for fault in found] == [
+        ("a.yaml", 2, "rules[1].match", "has no bound"),
+        ("b.yaml", 1, "rules[0].id", "rule 'rr-1' exists already"),
+        ("c.yaml", 1, "rules[0].reason", "the same key twice"),
+        ("c.yaml", 2, "rules[1]", "is not a mapping"),
+    ]
 
 
-def test_faults_of_all_files_come_together(tmp_path: Path) -> None:
-    """Duplicates over files, both kinds of match, and unknown keys, each at its place."""
-    (tmp_path / "a.yaml").write_text(GOOD)
-    (tmp_path / "b.yaml").write_text(GOOD)
-    (tmp_path / "c.yaml").write_text(
-        GOOD.replace("literal: amber kestrel", "literal: amber kestrel, pattern: x").replace("action", "actoin")
-    )
-    with pytest.raises(ConfigInvalid) as error:
-        read_rules(tmp_path)
-    text = str(error.value)
-    assert "exists already" in text
-    assert "exactly one of literal and pattern" in text
-    assert "did you mean 'action'" in text
-    assert "c.yaml:1:" in text
+def test_a_directory_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    """Missing rules are not no rules."""
+    assert lines_of(lambda: read_rules(tmp_path / "none")) == ["0:0 rules: is not a directory"]
 
 
-def test_no_directory_is_a_fault(tmp_path: Path) -> None:
-    """A rules directory that is not there is not an empty one."""
-    with pytest.raises(ConfigInvalid, match="not a directory"):
-        read_rules(tmp_path / "none")
+def test_an_empty_file_is_a_fault(tmp_path: Path) -> None:
+    """A file that lost its content is not a file without rules."""
+    assert lines_of(lambda: read_rules(write(tmp_path / "a.yaml", "").parent)) == ["0:0 : is not a mapping"]
+
+
+def test_the_shape_knows_its_fields() -> None:
+    """The published form has exactly the keys of the contract."""
+    assert set(RuleEntry.model_fields) == set(PUBLISHED)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support import store_writer
 from support.fake_store import FakeStore
-from support.store_conformance import StoreConformance, brake
+from support.store_conformance import StoreConformance, brake, fill
+from support.store_files import run
 
 from gateway.state import sqlite
-from gateway.state.base import Declared, Head, Store, StoredRule, StoreError
+from gateway.state.base import Head, Store, StoreError
 from gateway.state.sqlite import SqliteStore, heads
-from gateway.terms import Level
 
 WRITER = Path(store_writer.__file__)
 
@@ -51,24 +47,6 @@ class TestFakeStore(StoreConformance):
 def path(tmp_path: Path) -> Path:
     """Where a store would be."""
     return tmp_path / "gateway.db"
-
-
-@pytest.fixture
-def filled(path: Path) -> Path:
-    """A closed store with something of everything in it."""
-    store = SqliteStore(path)
-    fill(store)
-    store.close()
-    return path
-
-
-def fill(store: Store, brakes: int = 40) -> None:
-    """Something of everything, over several pages."""
-    for number in range(brakes):
-        store.add_brake(brake(f"b-{number:03}", opened=1 + number))
-    store.declare(Declared("m", Level.both(3), "operator", 1))
-    store.add_rule(StoredRule("r-1", "{}" + " " * 500, "o", 1))
-    store.set_head(Head("r1", 7, "aa"))
 
 
 def contents(store: Store) -> tuple[object, ...]:
@@ -182,136 +160,6 @@ def test_names_with_special_characters_are_paths(tmp_path: Path) -> None:
     assert heads(odd / "gateway.db") == {}
 
 
-@pytest.mark.parametrize("keep", [0, 1, 15, 99, 100, 511, 4095, 4096, 8192, 20000])
-def test_a_truncated_file_is_an_error(filled: Path, keep: int) -> None:
-    """A file cut anywhere is refused, also when nothing is left of it; it is never taken for a new one."""
-    whole = filled.read_bytes()
-    assert keep < len(whole)
-    filled.write_bytes(whole[:keep])
-    with pytest.raises(StoreError):
-        SqliteStore(filled)
-    assert filled.stat().st_size == keep
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a filled database."""
-    path = tmp_path_factory.mktemp("whole") / "gateway.db"
-    store = SqliteStore(path)
-    fill(store)
-    store.close()
-    return path.read_bytes()
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(position=st.floats(0, 1, exclude_max=True), junk=st.binary(min_size=1, max_size=6000))
-def test_damage_is_an_error_or_harmless(path: Path, whole: bytes, position: float, junk: bytes) -> None:
-    """Whatever is written over whichever part, every brake is still there, or opening or reading raises StoreError."""
-    begin = int(position * len(whole))
-    path.write_bytes((whole[:begin] + junk + whole[begin + len(junk) :])[: len(whole)])
-    try:
-        store = SqliteStore(path)
-    except StoreError:
-        return
-    with contextlib.closing(store), contextlib.suppress(StoreError):
-        assert len(store.all_brakes()) == 40
-
-
-def no_tables(path: Path) -> None:
-    """A database without any table."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("VACUUM")
-
-
-def foreign(path: Path) -> None:
-    """Somebody else's database."""
-    run(path, "CREATE TABLE brakes (x)")
-
-
-def same_version(path: Path) -> None:
-    """Somebody else's database that happens to have our version number."""
-    run(path, "CREATE TABLE brakes (x)", f"PRAGMA user_version = {sqlite.VERSION}")
-
-
-def run(path: Path, *statements: str) -> None:
-    """Change a database behind the store's back."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def ours(*statements: str) -> Callable[[Path], None]:
-    """A database of ours that was changed behind our back."""
-
-    def make(path: Path) -> None:
-        SqliteStore(path).close()
-        run(path, *statements)
-
-    return make
-
-
-STRANGERS: dict[str, Callable[[Path], object]] = {
-    "junk": lambda path: path.write_bytes(b"\x00junk" * 999),
-    "text": lambda path: path.write_text("brakes: []\n"),
-    "empty": lambda path: path.touch(),
-    "directory": lambda path: path.mkdir(),
-    "no tables": no_tables,
-    "foreign": foreign,
-    "same version": same_version,
-    "newer": ours(f"PRAGMA user_version = {sqlite.VERSION + 1}"),
-    "older": ours("PRAGMA user_version = 0"),
-    "table missing": ours("DROP TABLE brakes"),
-    "table added": ours("CREATE TABLE more (x)"),
-    "no revision": ours("DELETE FROM revision"),
-}
-
-
-@pytest.mark.parametrize("name", STRANGERS)
-def test_a_file_that_is_not_ours_is_an_error(path: Path, name: str) -> None:
-    """What is no whole database of this version is refused by opening, and by the verifier's reading."""
-    STRANGERS[name](path)
-    with pytest.raises(StoreError, match=r"gateway\.db"):
-        SqliteStore(path)
-    with pytest.raises(StoreError, match=r"gateway\.db"):
-        heads(path)
-
-
-def test_a_database_with_an_impossible_level_is_an_error(path: Path) -> None:
-    """Opening finds what no program of ours would have written."""
-    statement = "INSERT INTO declared VALUES ('m', 9, 9, 'o', 1, 'b')"
-    ours("PRAGMA ignore_check_constraints = 1", statement)(path)
-    with pytest.raises(StoreError, match="declared"):
-        SqliteStore(path)
-
-
-def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
-    """The store makes its file, not its directory; the operating system's word is translated."""
-    with pytest.raises(StoreError, match="No such file or directory"):
-        SqliteStore(tmp_path / "nowhere" / "gateway.db")
-
-
-def test_a_log_without_its_file_is_an_error(filled: Path) -> None:
-    """Where the file is gone and its log is left, something was lost; a new database would hide it, or replay the old log."""
-    filled.with_name("gateway.db-wal").touch()
-    filled.unlink()
-    with pytest.raises(StoreError, match="write-ahead log"):
-        SqliteStore(filled)
-    assert not filled.exists()
-
-
-def test_a_file_that_another_process_made_first_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two processes that create a store at once, the slower one takes the faster one's file and leaves no draft behind."""
-    faster = SqliteStore(path)
-    faster.add_brake(brake())
-    answers, exists = iter([False]), Path.exists
-    monkeypatch.setattr(Path, "exists", lambda self: next(answers, True) if self == path else exists(self))
-    slower = SqliteStore(path)
-    assert slower.open_brakes() == (brake(),)
-    slower.close()
-    faster.close()
-    assert [found.name for found in path.parent.iterdir()] == ["gateway.db"]
-
-
 @pytest.mark.parametrize("act", ["removed", "exchanged"])
 def test_a_file_exchanged_under_us_is_noticed(path: Path, tmp_path: Path, act: str) -> None:
     """Once the file is gone or another one, reads and writes raise: nobody else would ever see what is written."""
@@ -326,6 +174,20 @@ def test_a_file_exchanged_under_us_is_noticed(path: Path, tmp_path: Path, act: s
     for use in (store.revision, store.open_brakes, lambda: store.add_brake(brake("b-2"))):
         with pytest.raises(StoreError):
             use()
+    store.close()
+
+
+def test_a_store_that_goes_back_is_an_error(path: Path) -> None:
+    """An older state put in place of ours under the same name is neither followed nor written to: its revision says what it is."""
+    store = SqliteStore(path)
+    fill(store, brakes=5)
+    before = store.all_brakes()
+    run(path, "UPDATE revision SET value = 2")
+    with pytest.raises(StoreError, match="went back from revision 7 to 2"):
+        store.revision()
+    with pytest.raises(StoreError, match="went back"):
+        store.add_brake(brake("late"))
+    assert store.all_brakes() == before
     store.close()
 
 
