@@ -14,7 +14,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: setup ## Set up, then run the demo: a real small model behind the gateway at ASL-3; stays up
-	@$(VENV)/bin/asl-gateway demo
+	@$(VENV)/bin/asl-gateway demo $(ARGS)
 
 test: setup-dev lint unit ## Set up, then lint, types and every test
 

@@ -185,7 +185,7 @@ class Api:
         from_files = {rule.id for rule in files.rules}
         found = views.rules_of(snapshot)
         listed = [{**from_rule(rule), "source": "file" if rule.id in from_files else "added"} for rule in found]
-        return self._policy({"rules": listed, "policy": snapshot.digest, "revision": snapshot.revision})
+        return self._policy({"rules": listed, "policy": snapshot.digest})
 
     async def add_rule(self, request: Request) -> Response:
         """Add a rule, and say what it would hit in ordinary text."""

@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from itertools import count
 from pathlib import Path
 
 import httpx
 import pytest
 from support.loops import playing, speaks
-from support.running import CHAT, Running, command, flags, gateway, question, until
+from support.running import CHAT, Running, command, flags, gateway, question
 
 from gateway.demo.answers import Said
-from gateway.demo.scripted import ScriptedUpstream
+from gateway.demo.scripted import Handler, Recorded, Script
 
 pytestmark = pytest.mark.xdist_group("e2e")
 STREAMS = 50
+STAGGER = 0.005
 WORDS = tuple(f"word{number} " for number in range(60))
 
 
-async def read(client: httpx.AsyncClient) -> bytes:
-    """One stream as far as it came."""
+async def read(client: httpx.AsyncClient, number: int) -> bytes:
+    """One stream as far as it came. They start one after the other, so that a kill finds exchanges at every stage."""
     got = b""
+    await asyncio.sleep(number * STAGGER)
     try:
         async with client.stream("POST", CHAT, json=question(stream=True)) as answer:
             async for data in answer.aiter_bytes():
@@ -32,14 +35,23 @@ async def read(client: httpx.AsyncClient) -> bytes:
     return got
 
 
-async def during_streams(running: Running, upstream: ScriptedUpstream, seen: int, act: signal.Signals) -> list[bytes]:
-    """Fifty concurrent streams; the gateway gets a signal when the model server has seen so many of them."""
+def signals(running: Running, seen: int, act: signal.Signals, pace: float) -> Handler:
+    """A slow model server that sends the gateway a signal the moment a certain request comes in."""
+    speak, numbers = speaks(Said(WORDS), pace=pace), count(1)
+
+    def answer(request: Recorded) -> Script:
+        if next(numbers) == seen:
+            running.process.send_signal(act)
+        return speak(request)
+
+    return answer
+
+
+async def read_all(running: Running) -> list[bytes]:
+    """Fifty concurrent streams."""
     limits = httpx.Limits(max_connections=STREAMS)
     async with httpx.AsyncClient(base_url=running.data, trust_env=False, timeout=30, limits=limits) as client:
-        readers = [asyncio.create_task(read(client)) for _ in range(STREAMS)]
-        await asyncio.to_thread(until, lambda: len(upstream.requests) >= seen)
-        running.process.send_signal(act)
-        return await asyncio.gather(*readers)
+        return await asyncio.gather(*(read(client, number) for number in range(STREAMS)))
 
 
 def rows(state: Path) -> list[dict[str, object]]:
@@ -54,9 +66,9 @@ async def test_what_the_model_server_saw_is_recorded(tmp_path: Path, seen: int) 
     """After kill -9 in mid-stream and a restart the ledger verifies, and holds an intent row for every request that went upstream."""
     state = tmp_path / "state"
     with playing() as upstream:
-        upstream.script(speaks(Said(WORDS), pace=0.05))
         with gateway(state, flags(upstream.url, state)) as running:
-            answers = await during_streams(running, upstream, seen, signal.SIGKILL)
+            upstream.script(signals(running, seen, signal.SIGKILL, pace=0.05))
+            answers = await read_all(running)
             running.process.wait(10)
         sent = {request.header("x-request-id") for request in upstream.requests}
         with gateway(state, flags(upstream.url, state)):
@@ -72,8 +84,8 @@ async def test_sigterm_lets_streams_end(tmp_path: Path) -> None:
     """Fifty streams in flight at SIGTERM are all told to their end, each has its outcome row, and the exit code is 0."""
     state = tmp_path / "state"
     with playing() as upstream, gateway(state, flags(upstream.url, state)) as running:
-        upstream.script(speaks(Said(WORDS), pace=0.03))
-        answers = await during_streams(running, upstream, STREAMS, signal.SIGTERM)
+        upstream.script(signals(running, STREAMS, signal.SIGTERM, pace=0.04))
+        answers = await read_all(running)
         assert running.process.wait(20) == 0
     assert all(b"word59" in answer and answer.endswith(b"data: [DONE]\n\n") for answer in answers)
     outcomes = [row["outcome"] for row in rows(state) if row["kind"] == "outcome"]

@@ -77,6 +77,15 @@ def policy(
     return build(made, Material(settings, declared, brakes, tuple(rules), revision))
 
 
+def without_substitute(snapshot: Snapshot, name: str) -> Snapshot:
+    """The same policy with one group reduced to its first member."""
+    (entry,) = snapshot.entries.values()
+    groups = frozenset(
+        replace(group, members=group.members[:1]) if group.name == name else group for group in entry.terms.groups
+    )
+    return replace(snapshot, entries={entry.name: replace(entry, terms=replace(entry.terms, groups=groups))})
+
+
 def body_of(dialect: Dialect, text: str = "How are the boats?", **more: Any) -> bytes:
     """A request of one user turn."""
     base: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
@@ -234,7 +243,8 @@ class Answer:
             self.finishes.append(choice["finish_reason"])
 
     def _add(self, channel: str, text: str) -> None:
-        self.texts[channel] = self.texts.get(channel, "") + text
+        if text:
+            self.texts[channel] = self.texts.get(channel, "") + text
 
     @property
     def text(self) -> str:

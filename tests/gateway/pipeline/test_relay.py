@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from support.canary import CANARY
@@ -21,6 +22,7 @@ from support.pipelines import (
     held_stream,
     policy,
     says,
+    without_substitute,
 )
 
 from gateway.controls.base import Control
@@ -58,7 +60,7 @@ async def test_a_flagged_answer_never_completes(dialect: Dialect, where: str, as
         where = "content"  # that dialect has one choice only
     async with bench(asl) as b:
         b.script(says(dialect, *SAID[where], stream=stream))
-        more = {"n": 2} if where == "second choice" else {}
+        more: dict[str, Any] = {"n": 2} if where == "second choice" else {}
         client = await b.ask(dialect, body_of(dialect, stream=stream, **more))
         assert (client.status, client.ended, client.answer.done) == (200, True, True)
         assert "protocol" not in client.answer.text
@@ -105,7 +107,8 @@ async def test_the_lexicon_stands_in_for_a_failed_classifier(mode: Mode) -> None
         assert (client.answer.text, b.outcome["outcome"]) == ("".join(LONG), "served")
         assert b.outcome["substitutes"] == "cbrn_input,cbrn_output"
         assert "input_screen:control_" in str(b.outcome["failures"])
-        assert (b.total("substitute_active"), b.total("failed_open_total")) == (2, 0)
+        assert b.total("substitute_active") == 2
+        assert b.total("failed_open_total") == b.total("failed_open_total", control="harm_screen") == 1
         await b.ask(OPENAI, body_of(OPENAI, "What is a biological weapon?"))
         assert (b.outcome["outcome"], b.outcome["control"]) == ("blocked_input", "lexicon")
         b.classifier.mode = "ok"
@@ -165,7 +168,7 @@ async def test_a_prompt_that_nobody_can_judge(dialect: Dialect, fault: Fault, *,
 async def test_an_answer_that_nobody_can_judge(dialect: Dialect, fault: Fault, *, stream: bool) -> None:
     """Nothing of it leaves: a 503 while the head is unsent."""
     listed: list[Control] = [Broken("output_screen", fault)]
-    async with bench(snapshot=lone_output(), listed=listed) as b:
+    async with bench(snapshot=without_substitute(policy(), "cbrn_output"), listed=listed) as b:
         b.script(says(dialect, Said(LONG), stream=stream))
         client = await b.ask(dialect, body_of(dialect, stream=stream))
         assert (client.status, b.outcome["outcome"], b.outcome["released"]) == (503, "unevaluated", 0)
@@ -177,7 +180,7 @@ async def test_a_judge_that_breaks_in_mid_answer_without_a_substitute(dialect: D
     """What was cleared before stays with the client; then comes an error, no proper end, and nothing uncleared."""
     gate = asyncio.Event()
     judge = Broken("output_screen", Fault.NONE)
-    async with bench(snapshot=lone_output(), listed=[judge]) as b:
+    async with bench(snapshot=without_substitute(policy(), "cbrn_output"), listed=[judge]) as b:
         events = events_of(dialect, Said((*LONG, "The last word.")))
         b.script(held_stream(events, 60, gate))
         client = Client(body_of(dialect, stream=True))
@@ -190,20 +193,6 @@ async def test_a_judge_that_breaks_in_mid_answer_without_a_substitute(dialect: D
         assert "last word" not in client.answer.text
         assert (b.outcome["outcome"], b.outcome["finish"]) == ("unevaluated", "error")
         assert 0 < int(b.outcome["released"]) <= int(b.outcome["scanned"])
-
-
-def lone_output():  # type: ignore[no-untyped-def]  # a snapshot
-    """ASL-3 whose screen of answers has no substitute."""
-    made = policy()
-    (entry,) = made.entries.values()
-    from dataclasses import replace
-
-    groups = frozenset(
-        replace(group, members=group.members[:1]) if group.name == "cbrn_output" else group
-        for group in entry.terms.groups
-    )
-    terms = replace(entry.terms, groups=groups)
-    return replace(made, entries={entry.name: replace(entry, terms=terms)})
 
 
 async def test_a_group_that_may_fail_open_is_counted() -> None:

@@ -1,0 +1,243 @@
+"""The admin API over real sockets: who may speak, what is answered, and how faults look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from support.canary import CANARY
+from support.running import Running
+
+from gateway.app.readiness import Readiness
+from gateway.console import api as module
+from gateway.console.api import Api, Desk
+from gateway.console.problems import Problem
+from gateway.controls.matching import RuleError
+from gateway.ledger.base import LedgerError
+from gateway.ledger.segments import segment
+from gateway.metrics import PREFIX, SPECS
+from gateway.policy.changes import ChangeRefused
+from gateway.settings.faults import ConfigInvalid
+from gateway.state.base import StoreError
+from gateway.terms import Level
+
+Call = Callable[..., httpx.Response]
+BRAKES = "/models/demo-model/brakes"
+RAISE = {"level": "asl-4", "owner": "tester", "reason": "r"}
+RULE = {"id": "rr-1", "category": "cbrn", "match": {"literal": CANARY}, "reason": "r"}
+PATHS = (
+    ("GET", "/models"),
+    ("GET", "/models/demo-model"),
+    ("POST", BRAKES),
+    ("DELETE", BRAKES),
+    ("GET", "/rules"),
+    ("POST", "/rules"),
+    ("DELETE", "/rules/rr-1"),
+    ("POST", "/screen"),
+    ("GET", "/decisions/d-1"),
+    ("GET", "/openapi.json"),
+)
+
+
+def is_problem(answer: httpx.Response, status: int, code: str) -> None:
+    """The answer is an RFC 9457 problem of this status and code."""
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    body = answer.json()
+    assert set(body) == {"type", "title", "status", "code", "detail"}
+    assert (body["type"], body["status"], body["code"]) == ("about:blank", status, code)
+    assert body["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic {token}", "Bearer {token}x", "{token}"])
+def test_every_resource_wants_the_token(shared: Running, method: str, path: str, header: str | None) -> None:
+    """Reads too are refused without the operator's token, in every wrong form of it."""
+    headers = {} if header is None else {"authorization": header.format(token=shared.token)}
+    answer = httpx.request(method, f"{shared.admin}/api/v1{path}", headers=headers, trust_env=False)
+    is_problem(answer, 401, "token_required")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://127.0.0.1:8081"])
+def test_browsers_are_refused(call: Call, origin: str) -> None:
+    """A request with an Origin is refused even with the token."""
+    is_problem(call("GET", "/models", headers={"origin": origin}), 403, "origin_refused")
+
+
+def test_another_host_is_refused(call: Call) -> None:
+    """A name that is not the listener's own is refused before anything is read."""
+    assert call("GET", "/models", headers={"host": "evil.test"}).status_code == 421
+
+
+def test_health_and_metrics_want_no_token(shared: Running) -> None:
+    """Probes and scrapers come without a token."""
+    answers = {path: httpx.get(shared.admin + path, trust_env=False) for path in ("/livez", "/readyz", "/metrics")}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert answers["/livez"].json() == {"status": "ok"}
+    assert answers["/readyz"].json() == {"ready": True, "reasons": []}
+    names = re.findall(r"^# TYPE (\S+) ", answers["/metrics"].text, re.MULTILINE)
+    known = {PREFIX + spec.name for spec in SPECS}
+    for name in (name for name in names if name.startswith(PREFIX)):
+        assert name.removesuffix("_created") in known | {one.removesuffix("_total") for one in known}
+
+
+def test_models_are_found_by_each_of_their_names(call: Call) -> None:
+    """Name and alias lead to the same model, with the revision as ETag; others to a problem."""
+    by_name, by_alias = call("GET", "/models/demo-model"), call("GET", "/models/demo")
+    assert by_name.json() == by_alias.json() == call("GET", "/models").json()["models"][0]
+    assert re.fullmatch(r'"\d+"', by_name.headers["etag"])
+    is_problem(call("GET", "/models/x"), 404, "unknown_model")
+    is_problem(call("POST", "/models/x/brakes", json=RAISE), 404, "unknown_model")
+
+
+def test_a_write_that_saw_an_older_policy_is_refused(call: Call) -> None:
+    """If-Match holds a change to what was looked at; the current revision and * pass."""
+    etag = call("GET", "/models").headers["etag"]
+    raised = call("POST", BRAKES, json=RAISE, headers={"if-match": etag})
+    assert (raised.status_code, raised.headers["etag"]) == (201, f'"{raised.json()["revision"]}"')
+    for method, path, body in (
+        ("POST", BRAKES, {**RAISE, "level": "asl-5"}),
+        ("DELETE", BRAKES, {"owner": "o", "reason": "r"}),
+        ("POST", "/rules", RULE),
+        ("DELETE", "/rules/rr-1", None),
+    ):
+        is_problem(call(method, path, json=body, headers={"if-match": etag}), 412, "revision_changed")
+    assert call("DELETE", BRAKES, json={"owner": "o", "reason": "r"}, headers={"if-match": "*"}).status_code == 200
+
+
+def test_of_two_writers_who_saw_the_same_one_wins(call: Call) -> None:
+    """Changes at the same time with the same If-Match: exactly one is done."""
+    etag = call("GET", "/models").headers["etag"]
+
+    def add(number: int) -> int:
+        rule = {**RULE, "id": f"rr-{number}"}
+        return call("POST", "/rules", json=rule, headers={"if-match": etag}).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(add, range(6))) == [201] + [412] * 5
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", BRAKES, {**RAISE, "level": "asl-3"}, 409, "not_a_raise"),
+        ("POST", BRAKES, {**RAISE, "level": "asl-6"}, 422, "invalid_level"),
+        ("POST", BRAKES, {**RAISE, "level": 5}, 422, "invalid_level"),
+        ("POST", BRAKES, {**RAISE, "reason": ""}, 422, "reason_required"),
+        ("POST", BRAKES, {"level": "asl-5"}, 422, "reason_required"),
+        ("POST", BRAKES, {**RAISE, "more": 1}, 422, "invalid_body"),
+        ("POST", BRAKES, [], 422, "invalid_body"),
+        ("DELETE", BRAKES, {"owner": "o", "reason": "r"}, 409, "no_open_brake"),
+        ("POST", "/rules", {**RULE, "id": "../x"}, 422, "rule_invalid"),
+        ("POST", "/rules", {**RULE, "match": {"pattern": "(a"}}, 422, "rule_invalid"),
+        ("POST", "/rules", {**RULE, "match": {}}, 422, "rule_invalid"),
+        ("POST", "/rules", [1], 422, "rule_invalid"),
+        ("DELETE", "/rules/rr-9", None, 404, "unknown_rule"),
+        ("POST", "/screen", {"text": 3}, 422, "invalid_body"),
+        ("POST", "/screen", {"text": "x", "model": 3}, 422, "invalid_body"),
+        ("POST", "/screen", {"text": "x", "model": "y"}, 404, "unknown_model"),
+        ("GET", "/decisions/d-0", None, 404, "unknown_decision"),
+        ("GET", "/nothing", None, 404, "unknown_route"),
+        ("PUT", "/models", None, 405, "method_not_allowed"),
+    ],
+)
+def test_faults_are_problems(call: Call, method: str, path: str, body: Any, status: int, code: str) -> None:
+    """Every refusal has its status and a stable code."""
+    is_problem(call(method, path, json=body), status, code)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_not_json_is_refused(call: Call, content: bytes) -> None:
+    """Empty, cut, undecodable and bottomless bodies are a 400, not a fault of ours."""
+    is_problem(call("POST", "/screen", content=content), 400, "invalid_json")
+
+
+def test_a_body_has_its_limit(call: Call) -> None:
+    """One byte more than the limit is refused."""
+    is_problem(call("POST", "/screen", content=b" " * (module.MAX_BODY + 1)), 413, "body_too_large")
+
+
+def test_a_rule_comes_and_goes(call: Call) -> None:
+    """201 with its published form, listed, refused a second time, removed."""
+    added = call("POST", "/rules", json=RULE)
+    assert added.status_code == 201
+    assert added.json()["rule"] == {**RULE, "direction": "both", "action": "block", "source": "added"}
+    assert call("GET", "/rules").json()["rules"] == [added.json()["rule"]]
+    is_problem(call("POST", "/rules", json=RULE), 409, "rule_exists")
+    assert set(call("DELETE", "/rules/rr-1").json()) == {"policy", "revision"}
+
+
+def test_a_decision_is_shown(call: Call, shared: Running) -> None:
+    """The rows of an exchange are there by its id."""
+    decision = shared.chat().headers["x-asl-decision-id"]
+    assert [row["kind"] for row in call("GET", f"/decisions/{decision}").json()["rows"]] == ["intent", "outcome"]
+
+
+# Faults that a healthy gateway does not show: handlers in this process.
+
+
+def desk(**more: Any) -> Desk:
+    """A desk of which only what is given works."""
+    nothing: Any = SimpleNamespace()
+    parts = {"keeper": nothing, "metrics": nothing, "clock": nothing, "screener": nothing, "ledger_root": nothing}
+    return Desk(**{**parts, "readiness": Readiness(), "token": "t", **more})
+
+
+def request(**path: str) -> Request:
+    """A request with the token."""
+    headers = [(b"authorization", b"Bearer t")]
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "path_params": path})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (ChangeRefused("rule_from_file", "no"), 409, "rule_from_file"),
+        (ConfigInvalid([]), 422, "rule_invalid"),
+        (RuleError("rr-1", "no"), 422, "rule_invalid"),
+        (StoreError("gone"), 503, "store_unavailable"),
+        (LedgerError("full"), 503, "ledger_unavailable"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_faults_of_the_rooms_become_problems(error: Exception, status: int, code: str) -> None:
+    """No exception of a room behind reaches the client as a trace."""
+
+    async def failing(_: Request) -> Any:
+        raise error
+
+    with pytest.raises(Problem) as caught:
+        await Api(desk()).guarded(failing)(request())
+    assert (caught.value.status, caught.value.code) == (status, code)
+
+
+async def test_a_row_that_does_not_verify_is_not_shown(tmp_path: Path) -> None:
+    """A decision whose row was edited is a problem that names the next step."""
+    (tmp_path / "r1").mkdir()
+    segment(tmp_path / "r1", 0).write_text('{"decision":"d-1","v":9}\n')
+    with pytest.raises(Problem) as caught:
+        await Api(desk(ledger_root=tmp_path)).decision(request(decision="d-1"))
+    assert (caught.value.status, caught.value.code) == (500, "ledger_broken")
+    assert "asl-gateway ledger verify" in caught.value.detail
+
+
+async def test_not_ready_is_503_with_the_reasons() -> None:
+    """A load balancer sees the status, a person the reasons."""
+    answer = await Api(desk(readiness=Readiness({"starting": lambda: True}))).readyz(request())
+    assert (answer.status_code, answer.body) == (503, b'{"ready":false,"reasons":["starting"]}')
+
+
+def test_a_raise_that_is_not_in_force_yet_says_so() -> None:
+    """``converged`` is false while this replica's snapshot does not cover the level that was asked for."""
+    entry = SimpleNamespace(terms=SimpleNamespace(level=Level.both(3)))
+    current = SimpleNamespace(entries={"m": entry}, digest="sha256:0", revision=7)
+    keeper: Any = SimpleNamespace(holder=SimpleNamespace(current=current))
+    answer = Api(desk(keeper=keeper))._changed("m", 201, Level.both(5))
+    assert b'"converged":false' in answer.body
