@@ -59,7 +59,8 @@ def declare(store: Store, model: str, level: Level, actor: Actor) -> Declared:
         if stored is not None and not level.covers(stored.level):
             raise ChangeRefused(
                 "level_lower",
-                f"{model} is on record at {stored.level}; starting it at {level} would lower it, which takes a new record with new evidence",
+                f"{model} is on record at {stored.level}; starting it at {level} would lower it, "
+                "which takes a new record with new evidence",
             )
         if stored is not None and stored.level == level:
             return stored

@@ -256,6 +256,7 @@ def test_what_is_never_sent_on(asked: dict[str, Any], uses: list[str], dropped: 
     [
         ({}, False),
         ({"include_usage": False}, False),
+        ({"include_usage": None}, False),
         ({"include_usage": True, "include_obfuscation": True}, True),
         (None, False),
     ],
