@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from loadtests.rig import ROOT
 
 _TEST = re.compile(r"^(tests/\S+\.py)::\S.*:$")
-_CASES = re.compile(r"- (\d+) passing examples, (\d+) failing examples")
+_CASES = re.compile(r"- (\d+) passing(?: examples)?, (\d+) failing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def _headline(screen: Console, kind: str, addresses: Addresses) -> None:
         if kind == "llama.cpp"
         else "a SCRIPTED stand-in (the model's wheels are not installed)"
     )
-    screen.print(f"\n[bold]ASL gateway[/bold]  {addresses.data}  in front of {what}, at ASL-3\n")
+    screen.print(f"\n[bold]ASL gateway[/bold]  {addresses.data}  in front of {what}, at ASL-3\n", soft_wrap=True)
 
 
 async def _tour(screen: Console, settings: Settings, addresses: Addresses) -> list[Step]:
@@ -143,10 +143,10 @@ def _show(screen: Console, number: int, step: Step) -> None:
     if step.step in {"benign_streamed", "benign_again"}:
         screen.print()
     else:
-        screen.print(step.shown, style="cyan", markup=False, highlight=False)
+        screen.print(step.shown, style="cyan", markup=False, highlight=False, soft_wrap=True)
     mark = "[green]ok[/green]" if step.ok else "[red]FAILED[/red]"
     ending = f", finish_reason {step.finish_reason}" if step.finish_reason != "none" else ""
-    screen.print(f"  {mark}  {number}. {TITLES[step.step]}: {step.status}{ending}\n", highlight=False)
+    screen.print(f"  {mark}  {number}. {TITLES[step.step]}: {step.status}{ending}\n", highlight=False, soft_wrap=True)
 
 
 async def _stay(screen: Console, addresses: Addresses, settings: Settings) -> None:
@@ -160,7 +160,7 @@ async def _stay(screen: Console, addresses: Addresses, settings: Settings) -> No
         ("", f"asl-gateway ledger verify --state {settings.state}"),
     )
     for name, text in lines:
-        screen.print(f"  {name:20}{text}", highlight=False)
+        screen.print(f"  {name:20}{text}", highlight=False, soft_wrap=True)
     screen.print("\n  Ctrl-C ends the demo.", highlight=False)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -197,6 +197,7 @@ class Life:
             for control, seconds in ruling.seconds:
                 self._rooms.metrics.observe("control_seconds", seconds, control, Direction.INPUT.value)
             self._rule(ruling.verdict, terms)
+        force.check()
         force.passed(Direction.INPUT)
 
     def _rule(self, verdict: Verdict, terms: Terms) -> None:

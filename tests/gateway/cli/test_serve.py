@@ -11,14 +11,22 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 from click.testing import Result
 from support.canary import CANARY
 from support.running import CHAT, Running, command, flags, gateway, question, until
 
+from gateway.app.serving import ListenError
+from gateway.app.state_dir import StateDirError
 from gateway.cli import serve
 from gateway.cli.exits import Exit
 from gateway.controls.magic import MAGIC
+from gateway.controls.rules import RuleError
 from gateway.ledger.base import LedgerError
+from gateway.ledger.files import LedgerTampered
+from gateway.policy.changes import ChangeRefused
+from gateway.policy.levels import LevelInvalid
+from gateway.settings.faults import ConfigInvalid
 from gateway.settings.load import load
 from gateway.state.base import StoreError
 
@@ -260,15 +268,15 @@ def loop_signals() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (serve.ConfigInvalid([]), Exit.CONFIG_INVALID),
-        (serve.LevelInvalid("why"), Exit.CONFIG_INVALID),
-        (serve.ChangeRefused("level_lower", "why"), Exit.CONFIG_INVALID),
-        (serve.RuleError("rr-1", "why"), Exit.CONFIG_INVALID),
-        (serve.LedgerTampered("why"), Exit.VERIFICATION_FAILED),
+        (ConfigInvalid([]), Exit.CONFIG_INVALID),
+        (LevelInvalid("why"), Exit.CONFIG_INVALID),
+        (ChangeRefused("level_lower", "why"), Exit.CONFIG_INVALID),
+        (RuleError("rr-1", "why"), Exit.CONFIG_INVALID),
+        (LedgerTampered("why"), Exit.VERIFICATION_FAILED),
         (LedgerError("why"), Exit.FAILURE),
         (StoreError("why"), Exit.FAILURE),
-        (serve.ListenError("why"), Exit.FAILURE),
-        (serve.StateDirError("why"), Exit.FAILURE),
+        (ListenError("why"), Exit.FAILURE),
+        (StateDirError("why"), Exit.FAILURE),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -279,7 +287,7 @@ def test_every_reason_not_to_start_has_its_code(
     monkeypatch.setattr(serve, "Gateway", Refusing(error))
     model = {"name": "m", "asl": 3, "upstream": {"url": "http://127.0.0.1:9"}}
     settings = load(None, {}, {"models": [model]})
-    with pytest.raises(serve.typer.Exit) as caught:
+    with pytest.raises(typer.Exit) as caught:
         serve.run(settings, lambda _: None, reload=lambda: settings)
     assert caught.value.exit_code == code
     assert "asl-gateway:" in capsys.readouterr().err

@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from support.canary import CANARY
 from support.pipelines import (
     BOTH_DIALECTS,
-    CANARY_RULE,
     MODEL,
     OPENAI,
     SENTENCE,
@@ -28,12 +28,13 @@ from support.pipelines import (
 
 from gateway.controls.broken import Broken, Fault
 from gateway.demo.answers import Said
-from gateway.demo.scripted import Send, Until
+from gateway.demo.scripted import Until
 from gateway.errors import Draining, ServingHalted
 from gateway.ledger.base import Kind
 from gateway.pipeline.guard import Guard
 from gateway.pipeline.ports import ClientGone
 from gateway.policy.snapshot import Snapshot
+from gateway.verdict import Verdict
 from gateway.wire.base import Dialect
 
 LONG = tuple(SENTENCE[at : at + 6] for at in range(0, len(SENTENCE), 6)) * 6
@@ -215,28 +216,35 @@ async def test_a_feature_that_becomes_refused_while_it_is_used() -> None:
         assert b.outcome["outcome"] == "halted"
 
 
-async def test_a_control_that_swallows_the_interruption_changes_nothing() -> None:
-    """A halt holds even where a control keeps the cancellation to itself and answers."""
-    judge = Broken("output_screen", Fault.NONE)
-    async with bench(snapshot=policy(rules=(CANARY_RULE,)), listed=[judge]) as b:
-        deaf = asyncio.Event()
+class Deaf(Broken):
+    """Keeps a cancellation to itself and answers as if nothing had happened."""
 
-        async def spoil(verdict):  # type: ignore[no-untyped-def]  # as Broken's
-            deaf.set()
-            try:
-                await asyncio.sleep(0.1)
-            except asyncio.CancelledError:
-                return verdict
-            return verdict
+    def __init__(self, name: str) -> None:
+        super().__init__(name, Fault.NONE)
+        self.working = asyncio.Event()
 
-        judge.spoil = spoil  # type: ignore[method-assign]  # answers in spite of its cancellation
-        b.script((*says(OPENAI, Said(LONG), stream=False), Send(b"")))
+    async def spoil(self, verdict: Verdict) -> Any:
+        self.working.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.1)
+        return verdict
+
+
+@pytest.mark.parametrize("name", ["input_screen", "output_screen"])
+@pytest.mark.parametrize("why", ["halt", "leave", "drain"])
+async def test_a_control_that_swallows_the_interruption_changes_nothing(name: str, why: str) -> None:
+    """An interruption holds even where a control keeps the cancellation to itself: nothing is forwarded, no text leaves."""
+    judge = Deaf(name)
+    async with bench(listed=[judge]) as b:
+        b.script(says(OPENAI, Said(LONG), stream=False))
         client = Client(body_of(OPENAI))
         b.start(OPENAI, client)
-        await asyncio.wait_for(deaf.wait(), 1)
-        b.holder.swap(policy(brake=5, revision=2))
+        await asyncio.wait_for(judge.working.wait(), 1)
+        acts = {"halt": lambda: b.holder.swap(policy(brake=5, revision=2)), "leave": client.leave}
+        acts.get(why, b.pipeline.interrupt)()
         await asyncio.wait_for(b.tasks[0], 1)
-        assert (client.status, b.outcome["outcome"]) == (403, "halted")
+        assert b.outcome["outcome"] == {"halt": "halted", "leave": "abandoned", "drain": "overloaded"}[why]
+        assert len(b.upstream.requests) == (name == "output_screen")
         assert b"harbour" not in client.data
 
 

@@ -155,6 +155,26 @@ async def test_no_answer_byte_before_the_row_is_on_disk() -> None:
         assert (client.status, client.answer.done) == (200, True)
 
 
+async def test_a_refusal_is_on_record_before_it_is_told() -> None:
+    """A blocked request hears nothing until its row has been handed to the operating system."""
+    written = asyncio.Event()
+
+    class Slow(MemoryLedger):
+        def append(self, kind, fields):  # type: ignore[no-untyped-def]  # as its base
+            receipt = super().append(kind, fields)
+            receipt.written = written.wait  # type: ignore[method-assign,assignment]  # waits for the test
+            return receipt
+
+    async with bench(ledger=Slow()) as b:
+        client = Client(body_of(OPENAI, CANARY))
+        b.start(OPENAI, client)
+        await asyncio.sleep(0.05)
+        assert (client.status, len(b.ledger.of(Kind.OUTCOME))) == (0, 1)
+        written.set()
+        await b.finish()
+        assert client.status == 400
+
+
 async def test_a_refusal_is_told_even_when_its_row_cannot_be_written() -> None:
     """A ledger that breaks costs no client its 404: nothing was done that the row would have recorded."""
     async with bench(counted=False) as b:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -25,13 +26,16 @@ from support.pipelines import (
     without_substitute,
 )
 
+from gateway.controls.answer_chain import AnswerChain, AnswerRuling
 from gateway.controls.base import Control
 from gateway.controls.broken import Broken, Fault
 from gateway.demo.answers import Call, Said, openai_events
 from gateway.demo.scripted import CHUNKED, Send, Sleep, chunk, head
+from gateway.exchange import Exchange, Piece
 from gateway.ledger.base import Kind
 from gateway.limits import Limits
-from gateway.wire.base import Dialect
+from gateway.wire.base import AnswerIds, AnswerWriter, Dialect
+from gateway.wire.openai_chat import OpenAIChat
 
 BEFORE, AFTER = SENTENCE * 2, " and " + SENTENCE * 2
 FLAGGED = (*(BEFORE + CANARY + AFTER),)  # one character a delta
@@ -262,3 +266,53 @@ async def test_how_the_stream_is_cut_changes_nothing(size: int) -> None:
         client = await b.ask(OPENAI, body_of(OPENAI, stream=True))
         assert client.answer.text == "".join(LONG)
         assert b.outcome["scanned"] == b.outcome["released"] == len("".join(LONG))
+
+
+async def test_a_stream_that_is_blocked_before_it_began_says_not_to_retry() -> None:
+    """While the head is unsent a safety decision can still say that it need not be asked again."""
+    async with bench() as b:
+        b.script(says(OPENAI, Said((CANARY,)), stream=True))
+        client = await b.ask(OPENAI, body_of(OPENAI, stream=True))
+        assert (client.status, client.headers["x-should-retry"]) == (200, "false")
+        assert (client.answer.finishes, client.answer.text) == (["content_filter"], "")
+
+
+async def test_a_chain_that_reports_nonsense_cuts_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hold-back machine trusts no chain: a frontier beyond the text ends the answer as a failure of ours."""
+    plain = AnswerChain.step
+
+    async def beyond(self: AnswerChain, pieces: tuple[Piece, ...]) -> AnswerRuling:
+        ruling = await plain(self, pieces)
+        judgements = tuple((group, replace(one, cleared=one.cleared + 10_000)) for group, one in ruling.judgements)
+        return replace(ruling, judgements=judgements)
+
+    monkeypatch.setattr(AnswerChain, "step", beyond)
+    async with bench() as b:
+        b.script(says(OPENAI, Said(LONG), stream=True))
+        client = await b.ask(OPENAI, body_of(OPENAI, stream=True))
+        assert (client.status, b.outcome["outcome"], b.outcome["reason"]) == (503, "unevaluated", "control_nonsense")
+        assert b"harbour" not in client.data
+
+
+async def test_what_leaves_after_a_flag_is_counted() -> None:
+    """The alarm is real: a writer that releases text in its closing words raises ``released_after_flag_total``."""
+    async with bench(counted=False) as b:
+        b.script(says(OPENAI, Said(FLAGGED), stream=True))
+        writer = OPENAI.writer
+
+        def leaky(exchange: Exchange, ids: AnswerIds) -> AnswerWriter:
+            made = writer(exchange, ids)
+            plain = made.blocked
+
+            def blocked() -> bytes:
+                made.released += 7
+                return plain()
+
+            made.blocked = blocked  # type: ignore[method-assign]  # leaks on purpose
+            return made
+
+        dialect = OpenAIChat()
+        dialect.writer = leaky  # type: ignore[method-assign]  # as above
+        await b.ask(dialect, body_of(OPENAI, stream=True))
+        assert b.total("released_after_flag_total") == 7
+        b.leaks = 7
