@@ -27,6 +27,7 @@ WORDS = {
     "string_type": "is not text",
     "path_type": "is not a path",
     "too_short": "is empty",
+    "string_pattern_mismatch": "has characters that do not belong there",
 }
 
 

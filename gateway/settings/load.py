@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import gateway
 from gateway.settings.documents import Document, Loc
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.findings import ordered, validate
@@ -27,7 +26,7 @@ def no_objection(rule: Rule) -> str:
 
 def builtin_dir() -> Path:
     """The built-in profiles and rules: in the wheel beside the package, in a checkout the ``config`` directory."""
-    package = Path(gateway.__file__).parent
+    package = Path(__file__).parent.parent
     installed = package / "builtin"
     return installed if installed.is_dir() else package.parent / "config"
 

@@ -1,65 +1,59 @@
-"""Profiles are cumulative, and made of the types that terms are made of; files that loosen are refused by settings."""
+"""Profiles: levels in the types of terms, and what is left without classifiers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from support.policies import built_in, model
+from support.policy_values import built_in
 
-from gateway.exchange import Direction, Feature
-from gateway.policy.levels import LevelInvalid, profiles, without_classifiers
-from gateway.settings.load import levels_of
-from gateway.settings.model import Settings
-from gateway.terms import Hold, OnFailure, Standard, Standing
-
-
-def test_built_in_levels_are_cumulative() -> None:
-    """Each level keeps all that the lower ones do."""
-    made = built_in()
-    for lower, upper in ((1, 2), (2, 3), (3, 4), (4, 5)):
-        assert set(made[lower].groups) <= set(made[upper].groups)
-        assert made[lower].refused <= made[upper].refused
-        assert made[lower].hold <= made[upper].hold
-        assert made[lower].standing <= made[upper].standing
-        assert made[lower].screen_budget >= made[upper].screen_budget
+from gateway.exchange import Direction
+from gateway.policy.levels import CLASSIFIED, LevelInvalid, profiles, without_classifiers
+from gateway.settings.ladder import read_levels
+from gateway.settings.load import builtin_dir
+from gateway.terms import Group, Hold, OnFailure, Standard, Standing
 
 
-def test_what_each_built_in_level_switches_on() -> None:
-    """The promises of the README's table."""
-    made = built_in()
-    names = {asl: {entry.name for entry in profile.groups} for asl, profile in made.items()}
-    assert names[1] == {"standing", "rules_input", "rules_output"}
-    assert names[2] - names[1] == {"harm_input"}
-    assert "harm_screen" in made[2].shadow
-    assert names[3] - names[2] == {"cbrn_input", "cbrn_output"}
-    assert all(entry.on_failure is OnFailure.REFUSE for entry in made[3].groups if entry.name.startswith("cbrn"))
-    assert all(entry.members[-1] == "lexicon" for entry in made[3].groups if entry.name.startswith("cbrn"))
-    assert Feature.LOGPROBS in made[3].refused
-    assert (made[4].standing, made[5].standing) == (Standing.NOT_ASSESSED, Standing.HALTED)
-
-
-def test_without_classifiers_drops_whole_groups() -> None:
-    """Rules and standing stay; nothing that a classifier leads does, and no member that needs one."""
-    names = {entry.name for entry in without_classifiers(built_in()[3]).groups}
-    assert names == {"standing", "rules_input", "rules_output"}
-    profile = built_in()[1]
-    mixed = replace(
-        profile, groups=tuple(replace(group, members=(*group.members, "input_screen")) for group in profile.groups)
+def test_profiles_hold_what_the_files_say() -> None:
+    """ASL-3 as it ships: screens with the lexicon as substitute, failing strict."""
+    three = built_in()[3]
+    assert (three.standing, three.hold, three.screen_budget) == (Standing.SERVING, Hold.ADAPTIVE, 2048)
+    groups = {group.name: group for group in three.groups}
+    assert groups["cbrn_input"] == Group(
+        "cbrn_input", Standard.DEPLOYMENT, Direction.INPUT, ("input_screen", "lexicon"), OnFailure.REFUSE, 10_000
     )
-    assert without_classifiers(mixed) == profile
+    assert groups["harm_input"].on_failure is OnFailure.PASS
+    assert three.shadow == {"harm_screen"}
 
 
-def test_all_five_levels_are_needed() -> None:
-    """A missing level is an error, never an empty profile."""
-    with pytest.raises(LevelInvalid, match="found"):
-        profiles(levels_of(Settings(models=(model(),)))[:1])
+def test_the_standing_of_each_level() -> None:
+    """ASL-4 is not assessed, ASL-5 halted."""
+    assert [built_in()[asl].standing for asl in range(1, 6)] == [
+        Standing.SERVING,
+        Standing.SERVING,
+        Standing.SERVING,
+        Standing.NOT_ASSESSED,
+        Standing.HALTED,
+    ]
 
 
-def test_profiles_carry_types_of_ours() -> None:
-    """Words of the file become the enums that everything else compares."""
-    profile = built_in()[5]
-    assert isinstance(profile.hold, Hold)
-    assert all(
-        isinstance(entry.standard, Standard) and isinstance(entry.direction, Direction) for entry in profile.groups
-    )
+def test_a_missing_level_is_an_error() -> None:
+    """Four levels are not five."""
+    with pytest.raises(LevelInvalid, match=r"\[1, 2, 3, 4\]"):
+        profiles(read_levels(builtin_dir() / "levels")[:4])
+
+
+@pytest.mark.parametrize("asl", [1, 2, 3, 4, 5])
+def test_without_classifiers_rules_and_halt_stay(asl: int) -> None:
+    """Groups that a classifier leads go wholly, the substitute with them; nothing else changes."""
+    profile = built_in()[asl]
+    left = without_classifiers(profile)
+    assert [group.name for group in left.groups] == ["standing", "rules_input", "rules_output"]
+    assert replace(left, groups=profile.groups) == profile
+
+
+def test_a_substitute_that_is_a_classifier_goes_alone() -> None:
+    """A group that something else leads stays, without it."""
+    group = Group("x", Standard.DEPLOYMENT, Direction.INPUT, ("lexicon", *sorted(CLASSIFIED)))
+    left = without_classifiers(replace(built_in()[1], groups=(group,)))
+    assert left.groups == (replace(group, members=("lexicon",)),)

@@ -1,86 +1,185 @@
-"""Snapshots: level in force, standing, digests, resolving."""
+"""Snapshots: level in force, digests, exact names."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.policies import brake, snapshot
+from support.config_files import faults_of, model
+from support.policy_values import brake, built_in, material, record, rule, snapshot
 
 from gateway.errors import ModelNotFound
 from gateway.exchange import Caller, Direction
-from gateway.policy.snapshot import in_force, resolve, rule_set
-from gateway.settings.faults import ConfigInvalid
-from gateway.state.base import Declared
-from gateway.terms import Level, Rule, Standing
+from gateway.policy.levels import CLASSIFIED
+from gateway.policy.snapshot import build, in_force, resolve, rule_set
+from gateway.terms import Group, Hold, Level, Standard, Standing
 
 LEVELS = st.builds(Level, st.integers(1, 5), st.integers(1, 5))
-RULE = Rule("r-1", "cbrn", frozenset(Direction), "amber kestrel protocol", None, 0, "test")
 
 
-@given(LEVELS, st.lists(st.integers(1, 5), max_size=4))
-def test_level_in_force_is_never_below_record_or_brake(record: Level, braked: list[int]) -> None:
-    """The stricter of the record and every open brake."""
-    brakes = tuple(brake(asl, identity=f"b-{place}") for place, asl in enumerate(braked))
-    level = in_force(Declared("demo-model", record, "x", 1), brakes)
-    assert level.covers(record)
-    assert all(level.covers(entry.level) for entry in brakes)
+@given(level=LEVELS, others=st.lists(LEVELS, max_size=4))
+def test_the_strictest_of_record_and_brakes_is_in_force(level: Level, others: list[Level]) -> None:
+    """In both standards, whatever the order (design rule 4)."""
+    brakes = [brake(str(n), other.deployment, security=other.security) for n, other in enumerate(others)]
+    found = in_force(record(asl=level.deployment, security=level.security), brakes)
+    assert found == in_force(record(asl=level.deployment, security=level.security), reversed(brakes))
+    assert found.deployment == max([level.deployment, *(other.deployment for other in others)])
+    assert found.security == max([level.security, *(other.security for other in others)])
 
 
 @pytest.mark.parametrize(
-    ("record", "braked", "standing"),
+    ("asl", "brakes", "standing"),
     [
-        (1, None, Standing.SERVING),
-        (3, None, Standing.SERVING),
-        (4, None, Standing.NOT_ASSESSED),
-        (5, None, Standing.HALTED),
-        (3, 4, Standing.HALTED),
-        (3, 5, Standing.HALTED),
-        (4, 5, Standing.HALTED),
-        (1, 3, Standing.SERVING),
+        (3, (), Standing.SERVING),
+        (1, (brake(asl=3),), Standing.SERVING),
+        (3, (brake(asl=4),), Standing.HALTED),
+        (3, (brake(asl=5),), Standing.HALTED),
+        (3, (brake(asl=3, security=4),), Standing.HALTED),
+        (4, (), Standing.NOT_ASSESSED),
+        (4, (brake(asl=2),), Standing.NOT_ASSESSED),
+        (4, (brake(asl=5),), Standing.HALTED),
+        (5, (), Standing.HALTED),
     ],
 )
-def test_standing(record: int, braked: int | None, standing: Standing) -> None:
-    """A record at ASL-4 is not assessed; a brake to ASL-4 or 5 halts."""
-    made = snapshot(record, brakes=(brake(braked),) if braked else ())
-    assert made.entries["demo-model"].terms.standing is standing
+def test_a_record_leaves_unassessed_and_a_brake_halts(asl: int, brakes: tuple[Any, ...], standing: Standing) -> None:
+    """ASL-4 on record is not assessed; raised to it, the model is halted; ASL-5 halts either way."""
+    assert snapshot(asl, brakes=brakes).entries["m"].terms.standing is standing
 
 
-def test_split_standards_take_groups_of_each() -> None:
-    """Deployment groups follow the deployment standard; a halted security standard halts."""
-    terms = snapshot(Level(2, 3)).entries["demo-model"].terms
-    assert "cbrn_input" not in {group.name for group in terms.groups}
-    assert snapshot(Level(2, 5)).entries["demo-model"].terms.standing is Standing.HALTED
+def test_a_record_whose_security_is_not_offered_does_not_serve() -> None:
+    """The two standards are held against their own levels."""
+    terms = snapshot(declared=(record(asl=3, security=4),)).entries["m"].terms
+    assert terms.standing is Standing.NOT_ASSESSED
+    assert str(terms.level) == "asl-3/security-4"
+
+
+def test_brakes_hold_only_their_model() -> None:
+    """A brake of another model changes nothing here."""
+    entry = snapshot(brakes=(brake(of="other"),)).entries["m"]
+    assert entry.brakes == ()
+    assert entry.terms.level == Level.both(3)
+
+
+def test_each_standard_brings_its_own_groups() -> None:
+    """Deployment groups come from the deployment level, security groups from the security level."""
+    profiles = built_in()
+    guard = Group("weights", Standard.SECURITY, Direction.OUTPUT, ("rules",))
+    profiles[3] = dataclasses.replace(profiles[3], groups=(*profiles[3].groups, guard))
+    for deployment, security, expected in ((1, 3, True), (3, 1, False)):
+        made = build(profiles, material(declared=(record(asl=deployment, security=security),)))
+        groups = made.entries["m"].terms.groups
+        assert (guard in groups) is expected
+        assert any(group.name == "cbrn_input" for group in groups) is (deployment == 3)
 
 
 def test_names_are_exact() -> None:
-    """Canonical names and listed aliases resolve; nothing else does."""
+    """The name and its listed aliases resolve; anything like them does not."""
     made = snapshot()
-    assert resolve(made, "demo", Caller()) is resolve(made, "demo-model", Caller())
-    for name in ("Demo", "demo ", "ｄｅｍｏ", "demo-model/lora", ""):
+    for name in ("m", "n"):
+        assert resolve(made, name, Caller()).model == "m"
+    for name in ("M", "m ", " m", "m\x00", "ｍ", "", "m/n", "models/m"):
         with pytest.raises(ModelNotFound):
             resolve(made, name, Caller())
 
 
-def test_the_digest_covers_what_decides_and_nothing_else() -> None:
-    """The same policy has the same digest whatever its revision; anything that judges differently has another."""
-    base = snapshot()
-    assert snapshot(revision=9).digest == base.digest
-    others = [snapshot(2), snapshot(brakes=(brake(5),)), snapshot(rules=(RULE,)), snapshot(classifiers=False)]
-    assert len({base.digest, *(other.digest for other in others)}) == 5
-    assert base.entries["demo-model"].terms.snapshots == {base.digest}
+def test_a_caller_changes_nothing_yet() -> None:
+    """Only tiers and grants will, and there are none."""
+    made = snapshot()
+    assert resolve(made, "m", Caller("c", "trusted")) == resolve(made, "m", Caller())
 
 
-def test_rule_sets_do_not_depend_on_order() -> None:
-    """Equal rules are one rule set."""
-    other = Rule("r-2", "cbrn", frozenset({Direction.INPUT}), None, "x{3}", 86_400, "test")
-    assert rule_set([RULE, other]) == rule_set([other, RULE])
+def test_a_model_without_a_record_is_not_built() -> None:
+    """Nothing is assumed in its place."""
+    with pytest.raises(KeyError):
+        snapshot(declared=())
 
 
-def test_two_different_rules_under_one_id_are_a_fault() -> None:
-    """Neither may be dropped; the same rule twice is one."""
-    with pytest.raises(ConfigInvalid, match="two different rules"):
-        rule_set([RULE, replace(RULE, literal="another phrase")])
-    assert rule_set([RULE, RULE]).rules == (RULE,)
+def test_a_snapshot_does_not_change() -> None:
+    """Neither its fields nor its mappings can be written."""
+    made = snapshot()
+    with pytest.raises(TypeError):
+        made.entries["x"] = made.entries["m"]  # type: ignore[index]  # that it cannot be assigned is the claim
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.revision = 8  # type: ignore[misc]  # that it cannot be assigned is the claim
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "record": {"declared": (record(asl=2),)},
+    "brake": {"brakes": (brake(asl=3),)},
+    "rules": {"rules": (rule(),)},
+    "alias": {"models": (model(aliases=("n", "o")),)},
+    "classifiers": {"classifiers": False},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_decides_is_in_the_digest(change: str) -> None:
+    """Each change makes another digest."""
+    assert snapshot(**CHANGES[change]).digest != snapshot().digest
+
+
+@pytest.mark.parametrize("field", ["standing", "thresholds", "shadow", "refused", "hold", "screen_budget", "groups"])
+def test_every_part_of_a_profile_is_in_the_digest(field: str) -> None:
+    """A profile that differs in one field makes another digest."""
+    profiles = built_in()
+    three = profiles[3]
+    values = {
+        "standing": Standing.HALTED,
+        "thresholds": {"input_screen": 5},
+        "shadow": frozenset(),
+        "refused": frozenset(),
+        "hold": Hold.WHOLE,
+        "screen_budget": 1,
+        "groups": three.groups[1:],
+    }
+    other = {**profiles, 3: dataclasses.replace(three, **{field: values[field]})}
+    assert build(other, material()).digest != build(profiles, material()).digest
+
+
+def test_order_and_time_are_not_in_the_digest() -> None:
+    """The same policy has the same digest on every replica, whenever and in whatever order it was built."""
+    models, records = (model("a"), model("b")), (record("a"), record("b"))
+    one = snapshot(models=models, declared=records, rules=(rule("x"), rule("y")), revision=1, created=1)
+    two = snapshot(models=models[::-1], declared=records[::-1], rules=(rule("y"), rule("x")), revision=2, created=2)
+    assert one.digest == two.digest
+    assert (two.revision, two.created) == (2, 2)
+    assert two.entries["a"].terms.snapshots == {two.digest}
+    assert two.entries["a"].terms.revision == 2
+
+
+def test_without_classifiers_the_snapshot_says_so() -> None:
+    """No group names one, and the flag is there for every surface to show."""
+    made = snapshot(classifiers=False)
+    assert made.classifiers is False
+    assert not any(CLASSIFIED & set(group.members) for group in made.entries["m"].terms.groups)
+
+
+def test_equal_rules_have_equal_digests_and_others_do_not() -> None:
+    """Every field of a rule is in its set's digest; the same rule twice is one."""
+    assert rule_set([rule("a"), rule("b")]) == rule_set([rule("b"), rule("a"), rule("a")])
+    variants = [
+        rule(),
+        rule("rr-2"),
+        rule(literal="another phrase"),
+        rule(literal=None, pattern="a{1,3}"),
+        rule(expires=1),
+        rule(reason="y"),
+        rule(category="cyber"),
+        rule(directions=frozenset({Direction.INPUT})),
+    ]
+    assert len({rule_set([variant]).digest for variant in variants}) == len(variants)
+    assert rule_set([]).digest.startswith("sha256:")
+
+
+def test_expired_rules_stay_in_the_snapshot() -> None:
+    """The clock decides when matching, never when building."""
+    assert [found.id for found in rule_set([rule(expires=1)]).rules] == ["rr-1"]
+
+
+def test_two_rules_with_one_id_are_refused() -> None:
+    """Neither may be dropped, so the new policy is not built."""
+    (fault,) = faults_of(lambda: snapshot(rules=(rule(), rule(literal="another phrase"))))
+    assert fault.key == "rr-1"

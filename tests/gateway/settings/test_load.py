@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.config_files import SMALL, copied_levels, faults_of, settings, write
 
-import gateway
+from gateway.settings import load as module
 from gateway.settings.load import builtin_dir, check, levels_of, load, rules_of, secret_of
 
 CONTROLS = {"halt", "rules", "lexicon", "input_screen", "output_screen", "harm_screen"}
@@ -16,10 +16,10 @@ RULE = '- {id: rr-1, category: cbrn, match: {literal: "amber kestrel protocol"},
 
 def test_built_in_files_are_in_the_checkout_or_in_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the package where it was installed, in config/ where it is worked on."""
-    assert builtin_dir() == Path(gateway.__file__).parent.parent / "config"
+    assert builtin_dir() == Path(module.__file__).parents[2] / "config"
     package = tmp_path / "gateway"
     (package / "builtin").mkdir(parents=True)
-    monkeypatch.setattr(gateway, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(module, "__file__", str(package / "settings" / "load.py"))
     assert builtin_dir() == package / "builtin"
 
 
