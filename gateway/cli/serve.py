@@ -20,7 +20,7 @@ from gateway.app.state_dir import StateDirError
 from gateway.cli.exits import Exit, document, fail, line, say
 from gateway.cli.options import JsonOption
 from gateway.controls.catalogue import controls
-from gateway.controls.rules import RuleError
+from gateway.controls.rules import RuleError, validate
 from gateway.ledger.base import LedgerError
 from gateway.ledger.files import LedgerTampered
 from gateway.policy.changes import ChangeRefused
@@ -29,6 +29,7 @@ from gateway.settings.faults import ConfigInvalid
 from gateway.settings.load import check, load
 from gateway.settings.model import Settings
 from gateway.state.base import StoreError
+from gateway.terms import Rule
 
 Started = Callable[[Addresses], None]
 log = structlog.get_logger("asl_gateway")
@@ -152,6 +153,15 @@ async def _follow(gateway: Gateway, reloading: asyncio.Event, reload: Callable[[
             log.error("reload_refused", error=type(error).__name__, detail=str(error))
 
 
+def _objection(rule: Rule) -> str:
+    """What the matcher has against a rule; nothing when it could be enforced as written."""
+    try:
+        validate(rule)
+    except RuleError as error:
+        return str(error)
+    return ""
+
+
 def check_config(
     file: Annotated[Path, typer.Argument(help="Configuration file.")],
     json: JsonOption = False,
@@ -161,7 +171,7 @@ def check_config(
     Example: asl-gateway check-config gateway.yaml
     """
     known = {control.id for control in controls(None)} | CLASSIFIED
-    faults = check(file, os.environ, known)
+    faults = check(file, os.environ, known, objection=_objection)
     if json:
         found = [
             {

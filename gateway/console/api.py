@@ -36,7 +36,7 @@ from gateway.state.base import Store, StoreError
 from gateway.terms import Level, Rule
 
 MAX_BODY = 1 << 20
-STATUS = {"unknown_model": 404, "unknown_rule": 404, "reason_required": 422}
+STATUS = {"unknown_model": 404, "unknown_rule": 404, "reason_required": 422, "reason_invalid": 422}
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]

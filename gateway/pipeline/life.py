@@ -47,8 +47,28 @@ from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, Wi
 
 log = structlog.get_logger("asl_gateway")
 
+# Fields that clients of today send and that are dropped; any other name counts as ``other``, so that the label set stays closed.
 KNOWN_DROPPED = frozenset(
-    {"guided_json", "guided_regex", "guided_choice", "guided_grammar", "store", "service_tier", "top_k", "min_p"}
+    {
+        "guided_json",
+        "guided_regex",
+        "guided_choice",
+        "guided_grammar",
+        "structured_outputs",
+        "store",
+        "prediction",
+        "prompt_cache_key",
+    }
+    | {
+        "logprobs",
+        "top_logprobs",
+        "prompt_logprobs",
+        "best_of",
+        "use_beam_search",
+        "length_penalty",
+        "cache_salt",
+        "priority",
+    }
 )
 
 

@@ -28,7 +28,7 @@ from gateway.pipeline.ports import ClientGone, Headers, Visitor
 from gateway.policy.holder import SnapshotHolder
 from gateway.policy.levels import profiles
 from gateway.policy.snapshot import Material, Snapshot, build
-from gateway.settings.levels import read_levels
+from gateway.settings.ladder import read_levels
 from gateway.settings.load import builtin_dir
 from gateway.settings.model import ModelSettings, UpstreamSettings
 from gateway.state.base import Brake, Declared

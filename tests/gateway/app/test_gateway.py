@@ -103,6 +103,17 @@ async def test_an_edited_chain_frees_its_slot(make: Make, start: Start) -> None:
             await start(make())
 
 
+async def test_a_lost_database_beside_a_ledger_is_not_an_empty_policy(make: Make, start: Start) -> None:
+    """Without its brakes and records the gateway does not start: emptiness would be the lowest level there is."""
+    settings = make()
+    await (await start(settings)).close()
+    for path in settings.state.glob("gateway.db*"):
+        path.unlink()
+    with pytest.raises(LedgerTampered, match="missing"):
+        await Gateway(settings, {}).start()
+    assert not (settings.state / "gateway.db").exists()
+
+
 async def test_the_higher_level_is_kept(make: Make, start: Start, model_server: str) -> None:
     """A start below the record is refused (rule 4)."""
     await (await start(make())).stop()

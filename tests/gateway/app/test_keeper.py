@@ -19,6 +19,7 @@ from gateway.controls.matching import RuleError
 from gateway.exchange import Direction
 from gateway.ledger.base import Kind, LedgerError
 from gateway.metrics import metrics
+from gateway.policy import changes
 from gateway.policy.changes import Actor, ChangeRefused, raise_level
 from gateway.policy.holder import SnapshotHolder
 from gateway.settings.model import Settings
@@ -189,8 +190,15 @@ async def test_a_reload_that_fails_keeps_the_old_files(setup: Setup) -> None:
 
 
 async def test_changes_take_turns(setup: Setup) -> None:
-    """Two changes at the same time see each other's effect: of two equal raises the second is refused."""
-    done = await asyncio.gather(setup.rise(4), setup.rise(4), return_exceptions=True)
+    """Two changes at the same time see each other's effect: of two releases of one brake the second is refused."""
+    await setup.rise(4)
+
+    async def release() -> None:
+        await setup.keeper.change(
+            lambda store: changes.release(store, "demo-model", ACTOR), lambda _: {"act": "release"}
+        )
+
+    done = await asyncio.gather(release(), release(), return_exceptions=True)
     assert [type(one) for one in done].count(ChangeRefused) == 1
 
 

@@ -17,7 +17,7 @@ from gateway.terms import Group, Hold, OnFailure, Standard, Standing
 def test_profiles_hold_what_the_files_say() -> None:
     """ASL-3 as it ships: screens with the lexicon as substitute, failing strict."""
     three = built_in()[3]
-    assert (three.standing, three.hold, three.screen_budget) == (Standing.SERVING, Hold.ADAPTIVE, 2048)
+    assert (three.standing, three.hold, three.screen_budget) == (Standing.SERVING, Hold.ADAPTIVE, 4096)
     groups = {group.name: group for group in three.groups}
     assert groups["cbrn_input"] == Group(
         "cbrn_input", Standard.DEPLOYMENT, Direction.INPUT, ("input_screen", "lexicon"), OnFailure.REFUSE, 10_000

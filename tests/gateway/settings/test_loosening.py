@@ -104,7 +104,7 @@ def test_a_level_without_its_controls_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (("lexicon], deadline_ms: 10000", "lexicon], on_failure: pass"), "group 'cbrn_input' passes on failure"),
+        (("lexicon], deadline_ms: 20000", "lexicon], on_failure: pass"), "group 'cbrn_input' passes on failure"),
         (("refuse:", "shadow: [lexicon]\nrefuse:"), "keeps in shadow lexicon"),
         (("logprobs, ", ""), "does not refuse logprobs"),
         (("[output_screen, lexicon]", "[lexicon]"), "lacks the group 'cbrn_output' (output: output_screen, lexicon)"),
@@ -143,11 +143,11 @@ def test_tighter_levels_are_welcome(tmp_path: Path) -> None:
         "  - {name: harm_input, standard: deployment, direction: input, members: [harm_screen], on_failure: refuse}\n"
     )
     directory = copied_levels(tmp_path, asl_2=two)
-    three = (directory / "asl-3.yaml").read_text("utf-8").replace("screen_budget: 2048", "screen_budget: 100")
+    three = (directory / "asl-3.yaml").read_text("utf-8").replace("screen_budget: 4096", "screen_budget: 100")
     (directory / "asl-3.yaml").write_text(three, "utf-8")
     for name in ("asl-4.yaml", "asl-5.yaml"):
         path = directory / name
-        path.write_text(path.read_text("utf-8").replace("screen_budget: 2048", ""), "utf-8")
+        path.write_text(path.read_text("utf-8").replace("screen_budget: 4096", ""), "utf-8")
     merged = levels_of(settings(levels=directory))
     assert merged[1].acting >= {"harm_screen"}
     assert {level.screen_budget for level in merged[1:]} == {100}
