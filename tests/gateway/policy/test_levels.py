@@ -20,7 +20,7 @@ def test_profiles_hold_what_the_files_say() -> None:
     assert (three.standing, three.hold, three.screen_budget) == (Standing.SERVING, Hold.ADAPTIVE, 4096)
     groups = {group.name: group for group in three.groups}
     assert groups["cbrn_input"] == Group(
-        "cbrn_input", Standard.DEPLOYMENT, Direction.INPUT, ("input_screen", "lexicon"), OnFailure.REFUSE, 10_000
+        "cbrn_input", Standard.DEPLOYMENT, Direction.INPUT, ("input_screen", "lexicon"), OnFailure.REFUSE, 20_000
     )
     assert groups["harm_input"].on_failure is OnFailure.PASS
     assert three.shadow == {"harm_screen"}
