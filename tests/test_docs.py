@@ -17,11 +17,13 @@ from gateway.metrics import SPECS, Result  # noqa: E402
 from gateway.policy.tables import level_control_table  # noqa: E402
 from gateway.settings.reference import config_reference  # noqa: E402
 from gateway.verdict import Reason  # noqa: E402
+from gateway.wire.tables import field_table  # noqa: E402
 
 README = ROOT / "README.md"
 CONTRACT = ROOT / "docs" / "contract.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REASONS = ROOT / "docs" / "reasons.md"
+WIRE = ROOT / "docs" / "wire.md"
 
 
 def between(text: str, name: str) -> str:
@@ -43,6 +45,21 @@ def configuration() -> str:
         "Paths in a file are relative to the file. Sizes are bytes or B, KiB, MiB, GiB; durations seconds.\n\n"
     )
     return head + config_reference()
+
+
+def wire() -> str:
+    """docs/wire.md."""
+    head = (
+        "# What happens to each field\n\nGenerated from the parsers' own tables; `python tests/test_docs.py` rewrites it.\n"
+        "*Screened*: every string of it is judged. *Inert*: enumerated, a flag, or a number in its range. *Refused*: 400 naming it.\n"
+        "What is not listed is dropped at the top level and named in `x-asl-dropped`, and refused inside messages and tools.\n\n"
+    )
+    return head + field_table()
+
+
+def test_every_field_is_documented() -> None:
+    """docs/wire.md is what the parsers do."""
+    assert WIRE.read_text() == wire()
 
 
 def test_the_level_table_is_the_profiles() -> None:
@@ -97,6 +114,7 @@ def rewrite() -> None:
     text, begin = README.read_text(), "<!-- levels:begin -->\n"
     README.write_text(text.replace(begin + between(text, "levels"), begin + levels_table(), 1))
     CONFIGURATION.write_text(configuration())
+    WIRE.write_text(wire())
 
 
 if __name__ == "__main__":
