@@ -102,5 +102,6 @@ class InForce:
     def _missed(self) -> bool:
         if any(use.feature in self.terms.refused for use in self._exchange.uses):
             return bool(self._passed)
-        duties = [wanted(group) for group in self.terms.groups if group.direction in self._passed]
+        acting = [group for group in self.terms.groups if not self.terms.shadow.issuperset(group.members)]
+        duties = [wanted(group) for group in acting if group.direction in self._passed]
         return any(duty not in self._passed[duty[1]] for duty in duties)

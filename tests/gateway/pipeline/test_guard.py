@@ -78,6 +78,15 @@ async def test_a_raise_cuts_what_has_not_passed_the_new_controls() -> None:
         assert (client.answer.done, b.outcome["outcome"]) == (False, "halted")
 
 
+async def test_a_raise_that_adds_only_watchers_cuts_nothing() -> None:
+    """From ASL-1 to ASL-2 nothing new can block, so a stream in flight goes on to its end."""
+    async with streaming(policy(1)) as (b, client, gate):
+        b.holder.swap(policy(1, brake=2, revision=2))
+        gate.set()
+        await b.finish()
+        assert (client.answer.text, b.outcome["outcome"]) == ("".join(LONG + TAIL), "served")
+
+
 async def test_a_model_that_is_no_longer_registered_is_cut() -> None:
     """A stream of a model that the new policy does not know ends like a halt."""
     async with streaming(policy()) as (b, client, _):
