@@ -31,8 +31,11 @@ unit: setup-dev
 test-slow: setup-dev ## The tests that take longer than CI allows
 	@$(VENV)/bin/pytest -q -m slow -o addopts="--strict-markers --strict-config -ra --import-mode=importlib"
 
-coverage: setup-dev ## Branch coverage of the rooms that must be complete
-	@$(VENV)/bin/pytest -n 2 -q --cov --cov-report=term-missing:skip-covered
+coverage: setup-dev ## Branch coverage; fails where a room that must be complete is not
+	@$(VENV)/bin/pytest -n 2 --dist loadgroup -q --cov --cov-report=term-missing:skip-covered
+	@$(VENV)/bin/coverage report --fail-under=100 --include='gateway/wire/*,gateway/text/*,gateway/policy/*,gateway/screening/*,gateway/ledger/*'
+	@# Two lines of controls run, but coverage on Python 3.11 loses the frame after a thrown cancellation.
+	@$(VENV)/bin/coverage report --fail-under=99.8 --precision=1 --include='gateway/controls/*'
 
 evidence: setup-dev ## Write the evidence report (transcripts, property counts, kill -9, first timings) to evidence/
 	@$(PY) -m loadtests.evidence
