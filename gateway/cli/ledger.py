@@ -50,7 +50,7 @@ def verify(state: StateOption = STATE, json: JsonOption = False) -> None:
         raise typer.Exit(Exit.VERIFICATION_FAILED)
 
 
-@app.command()
+@app.command(epilog="Example: asl-gateway ledger show d-1a20cf03e106ecc52e55d1830aa --json")
 def show(
     decision: Annotated[str, typer.Argument(help="x-asl-decision-id of an answer.", metavar="DECISION_ID")],
     state: StateOption = STATE,
@@ -77,7 +77,7 @@ def show(
                 line(f"  {key}: {value}")
 
 
-@app.command()
+@app.command(epilog="Example: asl-gateway ledger export > ledger.jsonl")
 def export(state: StateOption = STATE) -> None:
     """Print every row as JSON lines."""
     for data in ledger.export(_root(state)):

@@ -68,7 +68,7 @@ def list_(state: StateOption = STATE, json: JsonOption = False) -> None:
         line("no rules")
 
 
-@app.command()
+@app.command(epilog="Example: asl-gateway rules remove rr-1")
 def remove(
     rule: Annotated[str, typer.Argument(help="Id of an added rule.", metavar="ID")],
     state: StateOption = STATE,
