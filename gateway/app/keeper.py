@@ -87,9 +87,21 @@ class Keeper:
         self._turn = asyncio.Lock()
         self._behind_since = 0.0
 
-    async def change(self, act: Callable[[Store], T], row: Callable[[T], dict[str, Field]]) -> T:
-        """Do one change, have it on record, and put it in force here. Raises what ``act`` raises, and LedgerError."""
+    async def change(
+        self,
+        act: Callable[[Store], T],
+        row: Callable[[T], dict[str, Field]],
+        *,
+        loosening: dict[str, Field] | None = None,
+    ) -> T:
+        """Do one change, have it on record, and put it in force here. Raises what ``act`` raises, and LedgerError.
+
+        ``loosening``: the row that must be on disk before anything is loosened; with a ledger that cannot write, nothing is (rule 5).
+        What tightens is done first: a raise never waits for a disk (rule 4).
+        """
         async with self._turn:
+            if loosening is not None:
+                await self._ledger.append(Kind.CHANGE, loosening).durable()
             result = await asyncio.to_thread(act, self.store)
             receipt = self._ledger.append(Kind.CHANGE, row(result))
             await self._apply()  # in force at once; the record follows within the same answer

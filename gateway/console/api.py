@@ -176,6 +176,7 @@ class Api:
             request,
             lambda store: changes.release(store, name, actor),
             lambda brakes: views.release_row(name, brakes, actor, unattested=self._desk.unattested),
+            {"act": "release_intended", "model": name, "owner": actor.owner, "reason": actor.reason},
         )
         return self._changed(name, 200, None)
 
@@ -211,6 +212,7 @@ class Api:
             request,
             lambda store: changes.remove_rule(store, rule, from_files),
             lambda _: views.rule_row("rule_removed", rule, ""),
+            views.rule_row("rule_removal_intended", rule, ""),
         )
         return self._policy(self._revision())
 
@@ -265,14 +267,20 @@ class Api:
         except (ValueError, RecursionError) as error:
             raise Problem(400, "invalid_json", "the body is not JSON") from error
 
-    async def _change(self, request: Request, act: Callable[[Store], T], row: Callable[[T], dict[str, Field]]) -> T:
+    async def _change(
+        self,
+        request: Request,
+        act: Callable[[Store], T],
+        row: Callable[[T], dict[str, Field]],
+        loosening: dict[str, Field] | None = None,
+    ) -> T:
         """One change. ``If-Match`` is held against the store once more in the keeper's turn: of two writers who saw the same, one wins."""
 
         def once(store: Store) -> T:
             self._match(request, store.revision())
             return act(store)
 
-        return await self._desk.keeper.change(once, row)
+        return await self._desk.keeper.change(once, row, loosening=loosening)
 
     def _seen(self) -> int:
         return self._desk.keeper.holder.current.revision

@@ -17,7 +17,7 @@ from gateway.app import keeper as module
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
 from gateway.controls.matching import RuleError
 from gateway.exchange import Direction
-from gateway.ledger.base import Kind, LedgerError
+from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.metrics import metrics
 from gateway.policy import changes
 from gateway.policy.changes import Actor, ChangeRefused, raise_level
@@ -126,6 +126,28 @@ async def test_a_change_without_its_record_is_an_error(setup: Setup) -> None:
     with pytest.raises(LedgerError):
         await setup.rise()
     assert setup.level == Level.both(4)
+
+
+@pytest.mark.parametrize("fault", ["broken", "refusing"])
+async def test_nothing_is_loosened_without_a_record(setup: Setup, fault: str) -> None:
+    """A release that the ledger cannot take is not done: not here, not in the store, not by the next poll; afterwards it can be."""
+    await setup.rise()
+
+    async def release() -> None:
+        intent: dict[str, Field] = {"act": "release_intended", "model": "demo-model"}
+        await setup.keeper.change(
+            lambda store: changes.release(store, "demo-model", ACTOR), lambda _: {"act": "release"}, loosening=intent
+        )
+
+    setattr(setup.ledger, fault, True)
+    with pytest.raises(LedgerError):
+        await release()
+    assert setup.level == Level.both(4)
+    assert len(setup.keeper.store.open_brakes()) == 1
+    setattr(setup.ledger, fault, False)
+    await release()
+    assert setup.level == Level.both(3)
+    assert [row["act"] for row in setup.ledger.of(Kind.CHANGE)] == ["raise", "release_intended", "release"]
 
 
 async def test_a_policy_that_cannot_be_recorded_is_in_force(setup: Setup) -> None:
