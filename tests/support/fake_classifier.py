@@ -48,13 +48,17 @@ KESTREL = by_keyword({"amber kestrel protocol": (0.99, 0.1), "near kestrel": (0.
 
 
 class FakeClassifier:
-    """Tokens are words. ``mode`` may be changed at any time; ``calls`` keeps the messages of every ``score``."""
+    """Tokens are words. ``mode`` may be changed at any time; ``calls`` keeps the messages of every ``score``.
+
+    ``patience``: seconds after which a hanging score gives up, where the caller would wait longer.
+    """
 
     def __init__(
         self, scorer: Callable[[str], tuple[float, ...]] = KESTREL, *, card: Card = FAKE_CARD, mode: Mode = "ok"
     ) -> None:
         self.mode: Mode = mode
         self.calls: list[tuple[str, ...]] = []
+        self.patience: float | None = None
         self._scorer = scorer
         self._card = card
         self._running = False
@@ -75,7 +79,7 @@ class FakeClassifier:
         if self.mode == "raise":
             raise ClassifierUnavailable("told to raise")
         if self.mode == "hang":
-            await self._hang(seconds)
+            await self._hang(min(seconds, self.patience or seconds))
         scored = tuple(self._scored(message) for message in messages)
         needed = sum(len(one.windows) for one in scored)
         if needed > budget:

@@ -15,6 +15,7 @@ from support.pipelines import (
     BOTH_DIALECTS,
     MODEL,
     OPENAI,
+    PROMPT,
     SENTENCE,
     Bench,
     Client,
@@ -61,10 +62,10 @@ async def test_a_halt_cuts_a_stream_within_a_second(dialect: Dialect) -> None:
     """A halt ends a stream with an error and no proper end, hangs up on the model server, and refuses all that follow."""
     async with streaming(policy(), dialect=dialect) as (b, client, _):
         b.holder.swap(policy(brake=5, revision=2))
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert (client.answer.done, client.answer.error is None, client.ended) == (False, False, True)
         assert (b.outcome["outcome"], b.outcome["finish"]) == ("halted", "error")
-        await asyncio.wait_for(b.upstream.requests[0].left.wait(), 1)
+        await asyncio.wait_for(b.upstream.requests[0].left.wait(), PROMPT)
         late = await b.ask(dialect, body_of(dialect))
         assert (late.status, late.body["error"]["type"]) == (403, "permission_error")
         assert len(b.upstream.requests) == 1
@@ -74,7 +75,7 @@ async def test_a_raise_cuts_what_has_not_passed_the_new_controls() -> None:
     """From ASL-1 to ASL-3 in mid-stream: the CBRN controls were never passed, so the stream is cut at once."""
     async with streaming(policy(1)) as (b, client, _):
         b.holder.swap(policy(1, brake=3, revision=2))
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert (client.answer.done, b.outcome["outcome"]) == (False, "halted")
 
 
@@ -91,7 +92,7 @@ async def test_a_model_that_is_no_longer_registered_is_cut() -> None:
     """A stream of a model that the new policy does not know ends like a halt."""
     async with streaming(policy()) as (b, client, _):
         b.holder.swap(policy(models=("another",), revision=2))
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert (client.answer.done, b.outcome["outcome"]) == (False, "halted")
 
 
@@ -177,7 +178,7 @@ async def test_a_change_while_the_model_server_is_silent(change: Snapshot, outco
         b.holder.swap(change)
         if outcome != "halted":
             gate.set()
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert b.outcome["outcome"] == outcome
         assert (CANARY.encode() in client.data) is (outcome == "served")
         assert client.status == (403 if outcome == "halted" else 200)
@@ -221,7 +222,7 @@ async def test_a_feature_that_becomes_refused_while_it_is_used() -> None:
         )
         entry = replace(changed, terms=replace(changed.terms, refused=refused))
         b.holder.swap(replace(b.holder.current, digest="sha256:other", revision=2, entries={MODEL: entry}))
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert b.outcome["outcome"] == "halted"
 
 
@@ -248,10 +249,10 @@ async def test_a_control_that_swallows_the_interruption_changes_nothing(name: st
         b.script(says(OPENAI, Said(LONG), stream=False))
         client = Client(body_of(OPENAI))
         b.start(OPENAI, client)
-        await asyncio.wait_for(judge.working.wait(), 1)
+        await asyncio.wait_for(judge.working.wait(), PROMPT)
         acts = {"halt": lambda: b.holder.swap(policy(brake=5, revision=2)), "leave": client.leave}
         acts.get(why, b.pipeline.interrupt)()
-        await asyncio.wait_for(b.tasks[0], 1)
+        await asyncio.wait_for(b.tasks[0], PROMPT)
         assert b.outcome["outcome"] == {"halt": "halted", "leave": "abandoned", "drain": "overloaded"}[why]
         assert len(b.upstream.requests) == (name == "output_screen")
         assert b"harbour" not in client.data

@@ -14,6 +14,8 @@ from support.pipelines import (
     BOTH_DIALECTS,
     MODEL,
     OPENAI,
+    PATIENT,
+    PROMPT,
     SENTENCE,
     Client,
     bench,
@@ -205,11 +207,11 @@ async def test_a_client_that_leaves(when: str) -> None:
         else:
             await asyncio.sleep(0.05)
         client.leave()
-        await asyncio.wait_for(b.tasks[-1], 1)
+        await asyncio.wait_for(b.tasks[-1], PROMPT)
         assert b.outcome["outcome"] == "abandoned"
         assert not client.ended
         if when in {"head", "stream", "slow"}:
-            await asyncio.wait_for(request.left.wait(), 1)
+            await asyncio.wait_for(request.left.wait(), PROMPT)
         else:
             assert b.upstream.requests == []
 
@@ -259,10 +261,10 @@ async def test_draining_refuses_new_exchanges_and_ends_old_ones() -> None:
         await client.until("harbour")
         b.pipeline.draining = True
         late = Client(body_of(OPENAI))
-        await asyncio.wait_for(b.start(OPENAI, late), 5)
+        await asyncio.wait_for(b.start(OPENAI, late), PATIENT)
         assert (late.status, late.body["error"]["code"]) == (503, "draining")
         assert b.pipeline.interrupt() == 1
-        await asyncio.wait_for(b.pipeline.idle.wait(), 1)
+        await asyncio.wait_for(b.pipeline.idle.wait(), PROMPT)
         assert (client.answer.done, client.answer.error is None) == (False, False)
         assert [row["outcome"] for row in b.ledger.of(Kind.OUTCOME)] == ["overloaded", "overloaded"]
 
@@ -292,7 +294,7 @@ async def test_counters_and_rows_agree_over_a_mixed_day() -> None:
             b.start(OPENAI, client)
         for client in clients[1::7]:
             client.leave()
-        await asyncio.wait_for(asyncio.gather(*b.tasks), 20)
+        await asyncio.wait_for(asyncio.gather(*b.tasks), PATIENT)
         outcomes = [row["outcome"] for row in b.ledger.of(Kind.OUTCOME)]
         expected = {"served": 8, "abandoned": 4, "blocked_input": 4, "refused": 12}
         assert {name: outcomes.count(name) for name in expected} == expected

@@ -12,6 +12,7 @@ from support.pipelines import (
     BOTH_DIALECTS,
     MIB,
     OPENAI,
+    PATIENT,
     SENTENCE,
     Client,
     bench,
@@ -247,7 +248,7 @@ async def test_an_answer_over_the_limit_is_cut() -> None:
         endless = says(OPENAI, Said(("x" * 60_000,) * 90), stream=True)
         b.script((Send(head(content_type="text/event-stream", length=CHUNKED)), *endless[1:]))
         b.start(OPENAI, client := Client(body_of(OPENAI, stream=True)))
-        await asyncio.wait_for(b.tasks[-1], 20)
+        await asyncio.wait_for(b.tasks[-1], PATIENT)
         assert (client.answer.done, b.outcome["outcome"]) == (False, "upstream_failed")
 
 
