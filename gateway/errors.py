@@ -14,10 +14,11 @@
     ├── ServingRefused             403
     │   ├── ServingHalted          403  asl_serving_halted
     │   └── NotAssessed            403  asl_not_assessed
-    ├── Overloaded                 503  limits reached: memory, streams
-    │   └── Draining               503  the replica is shutting down
-    ├── SafeguardUnavailable       503  a control of ours failed and no substitute judged
-    │   └── LedgerUnavailable      503  no decision without a record
+    ├── RetryLater                 503  our own trouble, which passes
+    │   ├── Overloaded             503  limits reached: memory, streams
+    │   │   └── Draining           503  the replica is shutting down
+    │   └── SafeguardUnavailable   503  a control of ours failed and no substitute judged
+    │       └── LedgerUnavailable  503  no decision without a record
     └── UpstreamError              502
         ├── UpstreamTimeout        504
         ├── UpstreamMalformed      502  its answer could not be parsed
@@ -126,13 +127,18 @@ class NotAssessed(ServingRefused):
     code = "asl_not_assessed"
 
 
-class Overloaded(GatewayError):
-    """A limit of this replica is reached; retry elsewhere or later."""
+class RetryLater(GatewayError):
+    """Our own trouble, which passes. The pipeline draws ``retry_after`` anew for each, so that clients do not come back all at once."""
 
     status = 503
-    code = "overloaded"
     retryable = True
     retry_after = 1
+
+
+class Overloaded(RetryLater):
+    """A limit of this replica is reached; retry elsewhere or later."""
+
+    code = "overloaded"
 
 
 class Draining(Overloaded):
@@ -141,13 +147,10 @@ class Draining(Overloaded):
     code = "draining"
 
 
-class SafeguardUnavailable(GatewayError):
+class SafeguardUnavailable(RetryLater):
     """A required control could not judge, and neither could its substitutes."""
 
-    status = 503
     code = "safeguard_unavailable"
-    retryable = True
-    retry_after = 1
 
 
 class LedgerUnavailable(SafeguardUnavailable):

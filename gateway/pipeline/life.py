@@ -35,7 +35,7 @@ from gateway.limits import BODY_FACTOR, Limits, Reservation
 from gateway.metrics import Metrics, Result
 from gateway.pipeline.guard import Guard, InForce
 from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
-from gateway.pipeline.refusals import admit, outcome_of, refusal
+from gateway.pipeline.refusals import admit, outcome_of, refusal, spread
 from gateway.pipeline.relay import AnswerStopped, Relay, record_failures
 from gateway.pipeline.trace import Trace
 from gateway.policy.holder import SnapshotHolder
@@ -336,6 +336,7 @@ class Life:
     def _reply(self, error: GatewayError) -> Reply:
         if isinstance(error, Blocked) and self._trace.exchange is not None:
             return self._dialect.input_blocked(self._trace.exchange, self._ids(self._trace.model))
+        spread(error)
         return self._dialect.error(error, self._trace.request)
 
     async def _send(self, reply: Reply, *, retry: bool) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from typing import Final
+
 from gateway.errors import (
     Blocked,
     FeatureRefused,
@@ -9,6 +12,7 @@ from gateway.errors import (
     LedgerUnavailable,
     NotAssessed,
     Overloaded,
+    RetryLater,
     SafeguardUnavailable,
     ServingHalted,
     TooLarge,
@@ -18,6 +22,8 @@ from gateway.exchange import Exchange
 from gateway.metrics import Result
 from gateway.terms import Standing, Terms
 from gateway.verdict import Cause, Reason, Verdict
+
+RETRY_SPREAD: Final = 3  # seconds over which the clients of one failure come back
 
 
 def admit(exchange: Exchange, terms: Terms) -> None:
@@ -44,6 +50,12 @@ def refusal(verdict: Verdict, terms: Terms) -> GatewayError:
             f"the prompt needs more than the {terms.screen_budget} screening windows that this level allows"
         )
     return Blocked("the request was blocked")
+
+
+def spread(error: GatewayError) -> None:
+    """Draw when the client may come back, where the trouble is our own: all at once would be the next failure."""
+    if isinstance(error, RetryLater):
+        error.retry_after = 1 + secrets.randbelow(RETRY_SPREAD)
 
 
 def outcome_of(error: GatewayError) -> Result:

@@ -131,6 +131,8 @@ class Trace:
         metrics.count("requests_total", self.model, self.asl, self.dialect, self.result.value)
         for (direction, _), verdict in self.verdicts.items():
             metrics.decide(verdict, self.model, self.asl, direction)
+        if self.released:
+            metrics.count("egress_bytes_total", self.model, by=self.released)
         if self.exchange is None:
             return
         added = max(0.0, now - self.began - self.waits.upstream)

@@ -35,7 +35,7 @@ from gateway.errors import (
 from gateway.ledger.base import Kind
 from gateway.limits import Limits
 from gateway.metrics import Result
-from gateway.pipeline.refusals import outcome_of, refusal
+from gateway.pipeline.refusals import RETRY_SPREAD, outcome_of, refusal
 from gateway.upstream import Deadlines
 from gateway.verdict import Cause, Outcome, Reason, Verdict, failed
 from gateway.wire.base import Dialect
@@ -271,3 +271,12 @@ def test_errors_become_outcomes() -> None:
     """An error that has no outcome of its own is refused below 500, and failed from there."""
     assert outcome_of(FeatureRefused("x")) is Result.REFUSED
     assert outcome_of(GatewayError("x")) is Result.FAILED
+
+
+@dialects
+async def test_clients_do_not_come_back_all_at_once(dialect: Dialect) -> None:
+    """A 503 of ours names whole seconds from one up, and not always the same."""
+    async with bench(limits=Limits(MIB, MIB, 0)) as b:
+        seen = {(await b.ask(dialect, body_of(dialect))).headers["retry-after"] for _ in range(100)}
+    assert seen == {str(seconds) for seconds in range(1, RETRY_SPREAD + 1)}
+    assert len(seen) > 1

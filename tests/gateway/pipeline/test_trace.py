@@ -102,6 +102,17 @@ def test_waits_for_others_are_not_our_work() -> None:
     assert value(counts, "decisions_total", asked | {"verdict": "block", "category": "cbrn"}) == 1
 
 
+def test_what_leaves_is_counted_by_model() -> None:
+    """Egress is the text that clients got; an exchange that released nothing adds no series."""
+    made, counts = trace(), metrics()
+    made.exchange, made.terms = exchange("x"), terms()
+    made.count(counts, 1001.0)
+    assert counts.registry.get_sample_value(PREFIX + "egress_bytes_total", {"model": "demo"}) is None
+    made.released = 1730
+    made.count(counts, 1001.0)
+    assert value(counts, "egress_bytes_total", {"model": "demo"}) == 1730
+
+
 def test_without_a_first_byte_no_wait_for_it_is_observed() -> None:
     """A refusal before the answer counts as a request, and not in the histogram of first bytes."""
     made, counts = trace(), metrics()
