@@ -76,5 +76,5 @@ async def call(
 ) -> Asgi:
     """A whole request."""
     asgi = Asgi(*(messages or [{"type": "http.request"}]))
-    await asyncio.wait_for(plane(scope(method, path, headers), asgi.receive, asgi.send), 5)
+    await asyncio.wait_for(plane(scope(method, path, headers), asgi.receive, asgi.send), 30)
     return asgi

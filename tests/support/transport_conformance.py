@@ -242,16 +242,16 @@ async def malformed(wire: bytes, kit: Kit) -> None:
 async def first_byte_deadline(kit: Kit) -> None:
     async with stage(kit, (Sleep(30),)) as (transport, upstream):
         with pytest.raises(httpx.ReadTimeout):
-            await send(transport, upstream.url, read=0.05)
-        await asyncio.wait_for(upstream.requests[0].left.wait(), 1)
+            await send(transport, upstream.url, read=0.4)
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 15)
 
 
 async def idle_deadline(kit: Kit) -> None:
     async with stage(kit, (Send(head(length=10) + b"half"), Sleep(30))) as (transport, upstream):
-        response = await send(transport, upstream.url, read=0.05)
+        response = await send(transport, upstream.url, read=0.4)
         with pytest.raises(httpx.ReadTimeout):
             await read(response)
-        await asyncio.wait_for(upstream.requests[0].left.wait(), 1)
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 15)
 
 
 async def cancelled_while_waiting_for_the_head(kit: Kit) -> None:
@@ -262,7 +262,7 @@ async def cancelled_while_waiting_for_the_head(kit: Kit) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(upstream.requests[0].left.wait(), 1)
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 15)
 
 
 async def cancelled_while_reading(kit: Kit) -> None:
@@ -273,7 +273,7 @@ async def cancelled_while_reading(kit: Kit) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(upstream.requests[0].left.wait(), 1)
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 15)
 
 
 async def closed_early(kit: Kit) -> None:
@@ -281,7 +281,7 @@ async def closed_early(kit: Kit) -> None:
         stream: Any = (await send(transport, upstream.url)).stream
         assert await anext(aiter(stream)) == b"half"
         await stream.aclose()
-        await asyncio.wait_for(upstream.requests[0].left.wait(), 1)
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 15)
 
 
 async def dead_idle_connection_is_replaced(kit: Kit) -> None:

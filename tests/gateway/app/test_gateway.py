@@ -232,7 +232,7 @@ async def test_refusals_and_gauges_are_written_every_second(make: Make, start: S
     async with client(gateway) as http:
         assert (await http.get(gateway.addresses.data + "/v1/nothing")).status_code == 404
     export = gateway.settings.state / "ledger"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while b'"reason":"unknown_route"' not in b"".join(verify.export(export)):
             await asyncio.sleep(0.05)
     assert b"asl_gateway_in_flight 0.0" in gateway.metrics.render()

