@@ -9,10 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from support.codes import codes  # noqa: E402
 from support.policies import built_in  # noqa: E402
 
 from gateway.cli.main import app  # noqa: E402  # the path must be set first when run as a script
 from gateway.controls.magic import MAGIC  # noqa: E402
+from gateway.errors import GatewayError  # noqa: E402
 from gateway.metrics import SPECS, Result  # noqa: E402
 from gateway.policy.tables import level_control_table  # noqa: E402
 from gateway.settings.reference import config_reference  # noqa: E402
@@ -24,6 +26,7 @@ CONTRACT = ROOT / "docs" / "contract.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REASONS = ROOT / "docs" / "reasons.md"
 WIRE = ROOT / "docs" / "wire.md"
+ERRORS = ROOT / "docs" / "errors.md"
 
 
 def between(text: str, name: str) -> str:
@@ -107,6 +110,29 @@ def test_every_reason_and_control_is_documented() -> None:
         assert f"`{reason.value}`" in text, reason
     for control in MAGIC:
         assert f"`{control}`" in text, control
+
+
+def test_every_error_code_is_documented() -> None:
+    """Each code that the source can answer with has a row that says what to do next, and no row is about a code that is gone."""
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| (.+?) \| (.+?) \|$", ERRORS.read_text(), re.MULTILINE)
+    assert {row[0] for row in rows} == codes()
+    for code, status, meaning, following in rows:
+        assert re.fullmatch(r"\d{3}|4xx|–", status), code
+        assert meaning, code
+        assert following, code
+
+
+def test_statuses_of_error_codes_are_the_documented_ones() -> None:
+    """A class of the exception tree stands on the page with the status that it is answered with."""
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", ERRORS.read_text().split("## Framing")[0], re.MULTILINE))
+    for kind in every(GatewayError):
+        if "code" in vars(kind) and kind.code in rows:
+            assert rows[kind.code] == str(kind.status), kind.__name__
+
+
+def every(kind: type[GatewayError]) -> list[type[GatewayError]]:
+    """A class and all below it."""
+    return [kind, *(found for child in kind.__subclasses__() for found in every(child))]
 
 
 def rewrite() -> None:
