@@ -91,6 +91,15 @@ def test_boundary_cases_are_decided(cbrn: Constitution) -> None:
         assert case.topic or case.ruling in {Ruling.FINE, Ruling.OTHER_HARM}, case
 
 
+def test_the_harmless_surrogate_decides_in_the_same_way(cbrn: Constitution) -> None:
+    """The stand-in has the same asks and the same rulings, so that machinery proven on it is proven."""
+    brewing = load("brewing")
+    assert set(brewing.asks) == set(cbrn.asks)
+    for ask in cbrn.asks:
+        for level in cbrn.actionability:
+            assert brewing.ruling(ask, level) is cbrn.ruling(ask, level)
+
+
 def test_any_constitution_of_this_form_is_read(tmp_path: Path) -> None:
     """Another subject needs another file, not other code."""
     small = made(tmp_path, SMALL)
