@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.edge_head import MAX_HEAD, MAX_LINE, Chunks, HeadRefused, bare_line_end, check_head
+from gateway.edge_peer import PEER, peer_of
+from gateway.exchange import Certificate
 
 # Whoever sends slower than this is holding a connection, not sending a body.
 BODY_BYTES_PER_SECOND = 16 * 1024
@@ -47,12 +49,14 @@ class EdgeProtocol(HttpToolsProtocol):
     _left = 0
     _chunks: Chunks | None = None
     _closed = False
+    _peer: Certificate | None = None
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client connects; its head is awaited."""
         super().connection_made(transport)
+        self._peer = peer_of(transport.get_extra_info("ssl_object"))
         self._await("head_timeout", self.edge.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +66,11 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """What the client's certificate proves goes with each request."""
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]  # a key of ours
 
     def data_received(self, data: bytes) -> None:
         """Check bytes, and pass on what is sound."""
