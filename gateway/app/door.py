@@ -46,7 +46,7 @@ def reason_of(error: BaseException) -> str:
         return "client_gone"
     if not isinstance(error, ssl.SSLError):
         return "malformed"
-    reason = error.reason or ""
+    reason = getattr(error, "reason", None) or ""  # OpenSSL has errors without one
     if reason in NOT_TLS:
         return "not_tls"
     if reason in NO_COMMON:

@@ -85,7 +85,11 @@ class AdminClient:
             except httpx.HTTPError as error:
                 # Only where nothing was sent may another replica be asked: a change must not be made twice.
                 if not isinstance(error, httpx.ConnectError) or number == len(self._replicas):
-                    fail(Exit.FAILURE, f"the gateway does not answer at {replica.url}: {error}", do=_advice(error, replica.url))
+                    fail(
+                        Exit.FAILURE,
+                        f"the gateway does not answer at {replica.url}: {error}",
+                        do=_advice(error, replica.url),
+                    )
         raise AssertionError("there is always a replica")
 
     def _http(self, replica: Replica) -> httpx.Client:

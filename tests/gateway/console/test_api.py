@@ -187,7 +187,7 @@ def desk(**more: Any) -> Desk:
     """A desk of which only what is given works."""
     nothing: Any = SimpleNamespace()
     parts = {"keeper": nothing, "metrics": nothing, "clock": nothing, "screener": nothing, "ledger_root": nothing}
-    return Desk(**{**parts, "readiness": Readiness(), "token": "t", **more})
+    return Desk(**{**parts, "readiness": Readiness(), "token": "t", "metrics_token": "m", **more})
 
 
 def request(**path: str) -> Request:

@@ -59,7 +59,7 @@ def test_the_schema_in_the_repository_is_the_one_of_the_code() -> None:
 
 
 def test_the_reference_has_every_key() -> None:
-    """Every value of a loaded configuration stands in the table, with a meaning; nothing else does, but the parts of groups that it leaves out."""
+    """Every value of a loaded configuration stands in the table, with a meaning; nothing else but what it leaves out."""
     loaded = load(EXAMPLE, {}, {})
     groups = {"models[].upstream.key", "listen.tls", "admin.tls", "probes"}
     parts = {name for name in table() if name.rpartition(".")[0] in groups}
