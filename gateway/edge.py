@@ -19,6 +19,9 @@ from gateway.exchange import Certificate
 # Whoever sends slower than this is holding a connection, not sending a body.
 BODY_BYTES_PER_SECOND = 16 * 1024
 
+# From the goodbye to an idle client until its connection is gone.
+GOODBYE = 0.1
+
 REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -66,6 +69,13 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends. An idle client is told so, and not waited for when it does not answer TLS's goodbye."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and not self.transport.get_write_buffer_size():
+            self.loop.call_later(GOODBYE, self.transport.abort)
+        super().shutdown()
 
     def on_message_begin(self) -> None:
         """What the client's certificate proves goes with each request."""

@@ -17,8 +17,8 @@ import structlog
 # After these the kernel has no room for another connection; trying again at once would only burn the processor.
 FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 FULL_PAUSE = 0.1
-# A client that does not answer our goodbye is left after so many seconds.
-GOODBYE = 5.0
+# Our own deadline comes first by so many seconds: a client that was slow is told apart from one that left.
+LATER = 5.0
 LOG_SECONDS = 1.0
 
 NOT_TLS = {"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"}
@@ -30,10 +30,14 @@ log = structlog.get_logger("asl_gateway")
 
 @dataclass(frozen=True, slots=True)
 class DoorLimits:
-    """``seconds``: how long a handshake may take. ``most``: how many may be in progress; beyond it the oldest is cut."""
+    """``seconds``: how long a handshake may take. ``most``: how many may be in progress; beyond it the oldest is cut.
+
+    ``goodbye``: seconds for a client to read what is left and to answer the end of TLS.
+    """
 
     seconds: float = 10.0
     most: int = 256
+    goodbye: float = 30.0
 
 
 def reason_of(error: BaseException) -> str:
@@ -108,9 +112,8 @@ class Door:
                     self._protocol,
                     connection,
                     ssl=self._context(),
-                    ssl_handshake_timeout=seconds
-                    + GOODBYE,  # ours comes first and is told apart from a client that left
-                    ssl_shutdown_timeout=GOODBYE,
+                    ssl_handshake_timeout=seconds + LATER,
+                    ssl_shutdown_timeout=self._limits.goodbye,
                 )
         except asyncio.CancelledError as error:
             if not self._shutting:

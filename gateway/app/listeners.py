@@ -100,7 +100,7 @@ class Listeners:
 
     def _serve(self, name: str, listener: socket.socket, app: Application, protocol: Any, drain: float) -> None:
         settings, rotation = self._settings, self._rotations.get(name)
-        limits = DoorLimits(settings.deadlines.handshake, settings.limits.handshakes)
+        limits = DoorLimits(settings.deadlines.handshake, settings.limits.handshakes, settings.deadlines.write)
         tls = Tls(rotation.context, self._failures(name), limits) if rotation is not None else None
         self.servers.append((listener, server(app, protocol, settings.deadlines.keep_alive, drain, tls)))
 
