@@ -66,7 +66,7 @@ async def test_a_start_serves_and_a_stop_leaves_a_chain_that_verifies(make: Make
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"rules": "/nonexistent"}, ConfigInvalid),
+        ({"rules": "/nonexistent/rules"}, ConfigInvalid),
         ({"listen": {"address": "256.0.0.1:0"}}, ListenError),
         ({"admin": {"address": "256.0.0.1:0", "plaintext": True}}, ListenError),
     ],
