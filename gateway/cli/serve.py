@@ -75,14 +75,7 @@ def serve(
 
       asl-gateway serve --config gateway.yaml
     """
-    if config is None and (upstream is None or model is None or asl is None):
-        fail(
-            Exit.USAGE,
-            "give --config FILE, or --upstream URL, --model NAME and --asl N",
-            do="see `asl-gateway serve --help`",
-        )
-    if config is not None and (upstream or model or alias or asl):
-        fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
+    _one_form(config, upstream, model, alias, asl)
     flags = _flags(
         {
             ("listen", "address"): listen,
@@ -107,6 +100,20 @@ def serve(
             "WARNING: --no-classifiers: prompts and answers are judged by rules alone. For mechanics and benchmarks, not for serving."
         )
     run(settings, _announce, reload=lambda: load(config, os.environ, flags))
+
+
+def _one_form(
+    config: Path | None, upstream: str | None, model: str | None, alias: list[str] | None, asl: int | None
+) -> None:
+    """Exit 2 unless the arguments are those of one form: with a file, or without."""
+    if config is None and (upstream is None or model is None or asl is None):
+        fail(
+            Exit.USAGE,
+            "give --config FILE, or --upstream URL, --model NAME and --asl N",
+            do="see `asl-gateway serve --help`",
+        )
+    if config is not None and (upstream or model or alias or asl):
+        fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
 
 
 def _flags(given: Mapping[tuple[str, ...], str | Path | bool | None]) -> dict[str, Any]:

@@ -197,7 +197,7 @@ async def test_a_reload_adds_models_and_a_refused_one_changes_nothing(
     other = {**model, "name": "other", "aliases": []}
     await gateway.reload(make(models=[model, other]))
     assert (await ask(gateway, model="other")).status_code == 200
-    bad = {**other, "upstream": {"url": "https://localhost:9", "ca": "/nonexistent"}}
+    bad = {**other, "upstream": {"url": "https://localhost:9", "ca": "/nonexistent/ca.pem"}}
     for models in ([{**model, "asl": 2}, other], [model, bad]):
         with pytest.raises((ChangeRefused, ConfigInvalid)):
             await gateway.reload(make(models=models))

@@ -143,6 +143,7 @@ async def test_a_client_certificate_is_evidence(make: Make, start: Start, ca: Au
     }
     async with client(gateway, ca.trusting(own)) as http:
         assert (await http.post(CHAT, json=question(), headers=claims)).status_code == 200
+    await until(lambda: [row for row in rows(gateway) if row["kind"] == "outcome"])
     kept = [row for row in rows(gateway) if row["kind"] in {"intent", "outcome"}]
     assert [row["certificate"] for row in kept] == [fingerprint(own)] * 2
     assert {row["caller"] for row in kept} == {"anonymous"}
