@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -59,7 +60,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client connects; its head is awaited."""
         super().connection_made(transport)
-        self._peer = peer_of(transport.get_extra_info("ssl_object"))
+        self._peer = peer_of(transport.get_extra_info("ssl_object"), time())
         self._await("head_timeout", self.edge.head)
 
     def connection_lost(self, exc: Exception | None) -> None:

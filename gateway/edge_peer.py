@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 from typing import Any, Protocol
 
 from gateway.exchange import Certificate
@@ -33,10 +34,11 @@ class TlsConnection(Protocol):
         ...
 
 
-def peer_of(connection: TlsConnection | None) -> Certificate | None:
+def peer_of(connection: TlsConnection | None, now: float) -> Certificate | None:
     """The verified certificate of the client; None on plain HTTP and for a client that sent none.
 
-    Names that cannot be read prove nothing: the fingerprint alone is left of them.
+    Names that cannot be read prove nothing: the fingerprint alone is left of them. Nor does a certificate that has expired (``now`` is
+    in epoch seconds) since it was verified, which a resumed TLS 1.2 session can bring.
     """
     der = connection.getpeercert(binary_form=True) if connection is not None else None
     if connection is None or not der:
@@ -48,6 +50,8 @@ def peer_of(connection: TlsConnection | None) -> Certificate | None:
         return Certificate(fingerprint, "", "")
     if not facts:
         return None  # sent, but not verified: the listener did not ask for it
+    if ssl.cert_time_to_seconds(facts["notAfter"]) <= now:
+        return None
     names = facts.get("subjectAltName", ())
     return Certificate(
         fingerprint=fingerprint,

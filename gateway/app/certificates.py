@@ -140,7 +140,8 @@ def _pair_fault(tls: Tls, key: str, error: Exception) -> Fault:
 
 
 def _ask_clients(context: ssl.SSLContext, tls: Tls, ca: Path, key: str) -> None:
-    """Ask for client certificates. A session is not resumed then, so that each connection proves anew who speaks."""
+    """Ask for client certificates. Without tickets a client proves anew on each connection who it is; only TLS 1.2 can still resume
+    a session, which the edge holds against the certificate's end."""
     try:
         context.load_verify_locations(cafile=str(ca))
     except (ssl.SSLError, OSError) as error:
