@@ -81,9 +81,9 @@ class Door:
         self._shutting = False
 
     async def stand_open(self) -> None:
-        """Accept until cancelled."""
+        """Accept until cancelled, or until the socket is closed."""
         loop = asyncio.get_running_loop()
-        while True:
+        while self._listener.fileno() >= 0:
             try:
                 connection, _ = await loop.sock_accept(self._listener)
             except OSError as error:

@@ -59,8 +59,7 @@ class Server(uvicorn.Server):
         """Accept nothing more, then let connections finish."""
         for door, task in self._doors:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
             await door.shut()
         await super().shutdown(sockets)
 

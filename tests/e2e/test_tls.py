@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -138,6 +139,18 @@ def test_signals_renew_certificates(sealed: Sealed) -> None:
     until(lambda: command(*show)[0] == 0)
     text = httpx.get(running.admin + "/metrics", verify=running.verify, trust_env=False).text
     assert 'asl_gateway_tls_reload_failures_total{listener="listen"}' in text
+
+
+def test_a_crowd_that_does_not_speak_keeps_nobody_out(sealed: Sealed) -> None:
+    """More silent connections than there are places for handshakes: a client that speaks is served, and the crowd is counted."""
+    port = int(sealed.running.data.rpartition(":")[2])
+    with contextlib.ExitStack() as crowd:
+        for _ in range(300):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", port), 30))
+        assert sealed.running.chat().status_code == 200
+        text = httpx.get(sealed.running.admin + "/metrics", verify=sealed.running.verify, trust_env=False).text
+        name = 'asl_gateway_tls_handshake_failures_total{listener="listen",reason="crowded_out"} '
+        assert float(text.partition(name)[2].partition("\n")[0]) >= 300 - 256
 
 
 def test_probes_are_told_where_they_are(sealed: Sealed) -> None:

@@ -285,6 +285,20 @@ def test_a_door_that_shuts_leaves_what_came_through(ca: Authority, run: Run) -> 
 
 
 @LOOPS
+def test_a_closed_listener_ends_the_door(ca: Authority, run: Run) -> None:
+    """It does not spin on a socket that is gone."""
+
+    async def story() -> None:
+        listener = socket.socket()
+        listener.setblocking(False)
+        listener.close()
+        door = Door(listener, Echo, ssl.SSLContext, lambda _: None, PATIENT)  # type: ignore[arg-type]  # not asked
+        await asyncio.wait_for(door.stand_open(), 30)
+
+    run(story())
+
+
+@LOOPS
 def test_without_descriptors_it_waits_and_goes_on(ca: Authority, run: Run) -> None:
     """When the process can open nothing more that is counted, and the client is served as soon as it can."""
 
