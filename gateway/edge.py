@@ -9,13 +9,19 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.edge_head import MAX_HEAD, MAX_LINE, Chunks, HeadRefused, bare_line_end, check_head
+from gateway.edge_peer import PEER, peer_of
+from gateway.exchange import Certificate
 
 # Whoever sends slower than this is holding a connection, not sending a body.
 BODY_BYTES_PER_SECOND = 16 * 1024
+
+# From the goodbye to an idle client until its connection is gone.
+GOODBYE = 0.1
 
 REASONS = {
     400: "Bad Request",
@@ -47,12 +53,14 @@ class EdgeProtocol(HttpToolsProtocol):
     _left = 0
     _chunks: Chunks | None = None
     _closed = False
+    _peer: Certificate | None = None
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client connects; its head is awaited."""
         super().connection_made(transport)
+        self._peer = peer_of(transport.get_extra_info("ssl_object"), time())
         self._await("head_timeout", self.edge.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +70,18 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server ends. An idle client is told so, and not waited for when it does not answer TLS's goodbye."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and not self.transport.get_write_buffer_size():
+            self.loop.call_later(GOODBYE, self.transport.abort)
+        super().shutdown()
+
+    def on_message_begin(self) -> None:
+        """What the client's certificate proves goes with each request."""
+        super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[literal-required]  # a key of ours
 
     def data_received(self, data: bytes) -> None:
         """Check bytes, and pass on what is sound."""

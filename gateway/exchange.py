@@ -81,11 +81,29 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a client's TLS certificate proves, verified against the listener's ``client_ca``. Names are as it has them."""
+
+    fingerprint: str  # "sha256:" and 64 hex digits, over the DER form
+    subject: str  # "CN=…,O=…", in the certificate's own order
+    issuer: str
+    dns: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+
+    @property
+    def spiffe(self) -> str:
+        """The SPIFFE id, or "": a certificate with another number of URIs than one proves none (SPIFFE's X.509-SVID, section 2)."""
+        (uri,) = self.uris if len(self.uris) == 1 else ("",)
+        return uri if uri.startswith("spiffe://") else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks. ``tier`` decides policy; ``id`` is what limits and the ledger count under (a name of ours, never a credential)."""
 
     id: str = "anonymous"
     tier: str = "anonymous"
+    certificate: Certificate | None = None  # evidence only: nothing is decided by it yet
 
 
 @dataclass(frozen=True, slots=True)

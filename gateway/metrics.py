@@ -84,6 +84,9 @@ SPECS = (
     Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
     Spec("in_flight", Gauge, "Exchanges in flight."),
     Spec("reserved_bytes", Gauge, "Memory reserved by exchanges in flight."),
+    Spec("tls_handshake_failures_total", Counter, "TLS handshakes that failed.", ("listener", "reason")),
+    Spec("tls_reload_failures_total", Counter, "Certificates that came and could not be used.", ("listener",)),
+    Spec("tls_certificate_expiry_timestamp_seconds", Gauge, "When the certificate in use expires.", ("listener",)),
     Spec("build_info", Gauge, "1, labelled with the version.", ("version",)),
 )
 

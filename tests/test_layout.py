@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "pipeline": {*NEUTRAL, "limits", "wire", "policy", "controls", "screening", "upstream", "ledger", "metrics"},
     "dataplane": EVERYTHING,
     "edge": EVERYTHING,
+    "edge_peer": {"exchange"},
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "console": EVERYTHING,
@@ -70,7 +71,7 @@ CONFINED: dict[str, tuple[str, ...]] = {
     "torch": ("classifiers/transformer.py", "classifiers/train/"),
     "transformers": ("classifiers/transformer.py", "classifiers/train/"),
     "xllamacpp": ("gateway/demo/",),
-    "cryptography": ("gateway/policy/", "gateway/state/", "gateway/ledger/"),
+    "cryptography": ("gateway/policy/", "gateway/state/", "gateway/ledger/", "gateway/app/certificates.py"),
 }
 # Rooms without I/O and clocks: a parser that can open a socket is not a parser.
 PURE = ("wire", "text", "screening", "exchange", "verdict", "terms", "errors")

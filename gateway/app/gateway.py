@@ -1,4 +1,4 @@
-"""One running gateway: rooms wired together, two listeners, start, drain and end."""
+"""One running gateway: rooms wired together, listeners, start, drain and end."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import asyncio
 import contextlib
 import os
 import secrets
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from classifiers.base import Classifier, ClassifierError
 from classifiers.catalogue import create
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
+from gateway.app.listeners import Addresses, Applications, Listeners
 from gateway.app.readiness import Readiness
-from gateway.app.serving import ListenError, Server, listen, server, url_of
-from gateway.app.state_dir import DIGEST_KEY, TOKEN, prepare, register, secret, unregister
+from gateway.app.serving import Server
+from gateway.app.state_dir import DIGEST_KEY, METRICS_TOKEN, TOKEN, prepare, register, secret, unregister
 from gateway.app.version import build_info
 from gateway.clock import Clock, SystemClock
 from gateway.console.api import Desk, admin_app
+from gateway.console.probes import Probes
 from gateway.console.screen import Screener
 from gateway.controls.catalogue import controls
 from gateway.controls.chain import Chain
 from gateway.controls.rules import RulesControl
 from gateway.dataplane import DataPlane, Refusals, every
-from gateway.edge import EdgeSettings, edge_protocol
-from gateway.edge_head import hosts_of
 from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import chains, claim, segments
@@ -49,14 +48,6 @@ CLASSIFIER = "cbrn-minilm"
 GAUGE_SECONDS = 1.0
 
 log = structlog.get_logger("asl_gateway")
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a running gateway answers."""
-
-    data: str
-    admin: str
 
 
 class Gateway:
@@ -86,6 +77,9 @@ class Gateway:
 
     async def _start(self) -> Addresses:
         files = read_files(self.settings)
+        self.metrics = metrics()
+        self.listeners = Listeners(self.settings, self.metrics)
+        self.listeners.identify()
         prepare(self._state)
         token, digest_key = secret(self._state / TOKEN), secret(self._state / DIGEST_KEY)
         if not (self._state / "gateway.db").exists() and any(
@@ -99,7 +93,6 @@ class Gateway:
         declare_all(self.store, self.settings, int(self._clock.wall()))
         self.holder = SnapshotHolder(snapshot_of(files, self.store))
         self.ledger = self._open_ledger()
-        self.metrics = metrics()
         self.refusals = Refusals(self.ledger, self.metrics, self._clock)
         self._open.push_async_callback(self._end_ledger)
         self._build(files, bytes.fromhex(digest_key), token)
@@ -113,20 +106,31 @@ class Gateway:
         }
         await self.ledger.append(Kind.START, start).durable()
         await self.keeper.begin()
-        addresses = self._listen()  # the servers' tasks come first, see close
+        self._addresses = addresses = self._listen()  # the servers' tasks come first, see close
         self._tasks += [
             asyncio.create_task(self.keeper.poll()),
             asyncio.create_task(every(GAUGE_SECONDS, self._gauges)),
+            *(asyncio.create_task(rotation.watch()) for rotation in self.listeners.rotations),
         ]
         if self.classifier is not None:
             self._open.push_async_callback(self.classifier.close)
             self._tasks.append(asyncio.create_task(self._warm(self.classifier)))
         self._open.callback(unregister, self._state, os.getpid())
-        register(
-            self._state,
-            {"replica": self.ledger.replica, "pid": os.getpid(), "data": addresses.data, "admin": addresses.admin},
-        )
+        self._register()
+        if (admin := self.listeners.admin_rotation) is not None:
+            admin.changed = self._register_again
         return addresses
+
+    def _register(self) -> None:
+        """How the command line finds this replica, and by which certificate it knows its admin plane."""
+        found = self._addresses
+        entry = {"replica": self.ledger.replica, "pid": os.getpid(), "data": found.data, "admin": found.admin}
+        if (admin := self.listeners.admin_rotation) is not None:
+            entry["certificate"] = admin.identity.certificate
+        register(self._state, entry)
+
+    async def _register_again(self) -> None:
+        await asyncio.to_thread(self._register)
 
     def _open_ledger(self) -> FileSink:
         slot = claim(self._state / "ledger")
@@ -174,7 +178,16 @@ class Gateway:
             }
         )
         screener = Screener(self.holder, chain, self.ledger, clock, digest_key)
-        self._desk = Desk(self.keeper, self.readiness, self.metrics, clock, screener, self._state / "ledger", token)
+        self._desk = Desk(
+            self.keeper,
+            self.readiness,
+            self.metrics,
+            clock,
+            screener,
+            self._state / "ledger",
+            token,
+            secret(self._state / METRICS_TOKEN),
+        )
 
     def _classifier(self) -> Classifier | None:
         """The embedded classifier. Where its files are not the pinned ones there is none: substitutes judge, and readiness says so."""
@@ -197,25 +210,21 @@ class Gateway:
             raise ConfigInvalid([Fault("upstream", 0, 0, f"models.{model.name}.upstream", str(error))]) from error
 
     def _listen(self) -> Addresses:
-        """Open both listeners."""
-        limits = self.settings.deadlines
-        data = listen(self.settings.listen.address)
-        try:
-            admin = listen(self.settings.admin.address)
-        except ListenError:
-            data.close()
-            raise
+        """Open all listeners and serve on them."""
         plane = DataPlane(self.pipeline, dialects(), self.holder, self.refusals, int(self._clock.wall()))
-        edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts))
-        loopback = EdgeSettings(limits.head, limits.body, limits.write, _admin_hosts(admin))
-        listeners = (
-            (data, server(plane, edge_protocol(edge, self.refusals.count), limits.keep_alive, limits.drain)),
-            (admin, server(admin_app(self._desk), edge_protocol(loopback, lambda _: None), limits.keep_alive, 1)),
+        desk = self._desk
+        addresses = self.listeners.open(
+            Applications(
+                data=plane,
+                admin=lambda loopback: admin_app(replace(desk, open_metrics=loopback)),
+                probes=Probes(self.readiness),
+            ),
+            self.refusals.count,
         )
-        for listener, running in listeners:
+        for listener, running in self.listeners.servers:
             self._servers.append(running)
             self._tasks.append(asyncio.create_task(running.serve(sockets=[listener])))
-        return Addresses(url_of(data), url_of(admin))
+        return addresses
 
     async def _warm(self, classifier: Classifier) -> None:
         """Load the classifier. Until it is warm, and for ever where it cannot be trusted, its substitutes judge and readiness says so."""
@@ -234,11 +243,12 @@ class Gateway:
         self.refusals.flush(before=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:
-        """Put new models, levels and rules in force; listeners, state and limits need a restart.
+        """Put new models, levels, rules and certificates in force; addresses, state and limits need a restart.
 
-        Raises what ``read_files``, ``declare_all`` and upstream settings raise; the old configuration stays in force then.
+        Raises what ``read_files``, ``declare_all``, upstream and TLS settings raise; the old configuration stays in force then.
         """
         files = await asyncio.to_thread(read_files, settings)
+        await self.listeners.reload(settings)
         fresh = {
             model.name: self._upstream(model)
             for model in settings.models
@@ -282,11 +292,3 @@ class Gateway:
         with contextlib.suppress(LedgerError):
             await self.ledger.append(Kind.STOP, {}).durable()
         await self.ledger.close()
-
-
-def _admin_hosts(listener: socket.socket) -> frozenset[bytes]:
-    """The admin plane answers to its own names only, so that a page in a browser cannot reach it under another."""
-    host, port = listener.getsockname()[:2]
-    if host not in {"127.0.0.1", "::1"}:
-        return frozenset()
-    return hosts_of([f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")])

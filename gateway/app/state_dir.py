@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 TOKEN = "operator.token"  # noqa: S105  # a file's name
+METRICS_TOKEN = "metrics.token"  # noqa: S105  # a file's name
 DIGEST_KEY = "digest.key"
 REGISTRY = "admin.json"
 

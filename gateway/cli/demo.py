@@ -15,7 +15,8 @@ import uvloop
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gateway.app.gateway import Addresses, Gateway
+from gateway.app.gateway import Gateway
+from gateway.app.listeners import Addresses
 from gateway.app.logs import configure
 from gateway.app.serving import ListenError
 from gateway.app.state_dir import TOKEN, StateDirError
@@ -25,6 +26,7 @@ from gateway.demo.llama import MODEL
 from gateway.demo.tour import Step, Tour
 from gateway.demo.upstream import DemoFailed, ModelServer, start_model_server
 from gateway.ledger.base import LedgerError
+from gateway.settings.faults import ConfigInvalid
 from gateway.settings.load import load
 from gateway.settings.model import Settings
 from gateway.state.base import StoreError
@@ -58,7 +60,7 @@ def demo(
     configure(quiet=True)
     try:
         ok = uvloop.run(_demo(flags, leave=leave, json=json))
-    except (DemoFailed, ListenError, StateDirError, StoreError, LedgerError) as error:
+    except (DemoFailed, ConfigInvalid, ListenError, StateDirError, StoreError, LedgerError) as error:
         fail(
             Exit.FAILURE,
             str(error),

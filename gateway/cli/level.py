@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.client import AdminClient
 from gateway.cli.exits import Exit, document, fail, line, say
-from gateway.cli.options import STATE, JsonOption, OwnerOption, ReasonOption, StateOption
+from gateway.cli.options import STATE, CaOption, JsonOption, OwnerOption, ReasonOption, StateOption
 
 app = typer.Typer(no_args_is_help=True, help="Show and switch the level in force of a model.")
 
@@ -22,10 +22,11 @@ LevelArgument = Annotated[str, typer.Argument(help="asl-1 to asl-5.", metavar="a
 def show(
     model: Annotated[str | None, typer.Argument(help="Canonical name; all models without it.")] = None,
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show record, brakes and level in force."""
-    data = AdminClient(state).get("/models")
+    data = AdminClient(state, ca).get("/models")
     models = [entry for entry in data["models"] if model in {None, entry["model"], *entry["aliases"]}]
     if not models:
         fail(Exit.FAILURE, f'no model is registered as "{model}"', do="`asl-gateway level show` lists them all")
@@ -52,11 +53,12 @@ def raise_(
     reason: ReasonOption,
     owner: OwnerOption = "",
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Open a brake: the level is raised at once, on every replica."""
     body = {"level": level, "owner": owner or getpass.getuser(), "reason": reason}
-    _report(AdminClient(state).post(f"/models/{quote(model, safe='')}/brakes", body), json)
+    _report(AdminClient(state, ca).post(f"/models/{quote(model, safe='')}/brakes", body), json)
 
 
 @app.command(epilog='Example: asl-gateway level release demo-model --reason "all clear"')
@@ -65,11 +67,12 @@ def release(
     reason: ReasonOption,
     owner: OwnerOption = "",
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Release all open brakes of a model: back to its record's level."""
     _report(
-        AdminClient(state).delete(
+        AdminClient(state, ca).delete(
             f"/models/{quote(model, safe='')}/brakes", {"owner": owner or getpass.getuser(), "reason": reason}
         ),
         json,
@@ -82,10 +85,11 @@ def lower(
     level: LevelArgument,
     reason: ReasonOption = "",
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Not possible by command: going below the record takes new evidence, two people and 24 hours."""
-    del reason, state, json
+    del reason, state, ca, json
     fail(
         Exit.PERMISSION,
         f"{model} cannot be lowered to {level} by a command",

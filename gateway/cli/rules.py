@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.client import AdminClient
 from gateway.cli.exits import Exit, document, fail, line
-from gateway.cli.options import STATE, JsonOption, ReasonOption, StateOption
+from gateway.cli.options import STATE, CaOption, JsonOption, ReasonOption, StateOption
 
 app = typer.Typer(no_args_is_help=True, help="Add, list and remove rapid-response rules.")
 
@@ -28,6 +28,7 @@ def add(
     direction: Annotated[str, typer.Option(help="input, output or both.")] = "both",
     expires: Annotated[str | None, typer.Option(help="YYYY-MM-DD, UTC; never without it.")] = None,
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Add a rule; it is in force at once, and what it would hit in ordinary text is printed."""
@@ -44,7 +45,7 @@ def add(
     }
     if expires is not None:
         rule["expires"] = expires
-    data = AdminClient(state).post("/rules", rule)
+    data = AdminClient(state, ca).post("/rules", rule)
     if json:
         document(data)
         return
@@ -53,9 +54,9 @@ def add(
 
 
 @app.command("list")
-def list_(state: StateOption = STATE, json: JsonOption = False) -> None:
+def list_(state: StateOption = STATE, ca: CaOption = None, json: JsonOption = False) -> None:
     """List all rules, from files and added ones."""
-    data = AdminClient(state).get("/rules")
+    data = AdminClient(state, ca).get("/rules")
     if json:
         document(data)
         return
@@ -72,10 +73,11 @@ def list_(state: StateOption = STATE, json: JsonOption = False) -> None:
 def remove(
     rule: Annotated[str, typer.Argument(help="Id of an added rule.", metavar="ID")],
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Remove an added rule; rules from files are removed in their file."""
-    data = AdminClient(state).delete(f"/rules/{quote(rule, safe='')}")
+    data = AdminClient(state, ca).delete(f"/rules/{quote(rule, safe='')}")
     if json:
         document(data)
     else:

@@ -10,17 +10,18 @@ import typer
 
 from gateway.cli.client import AdminClient
 from gateway.cli.exits import Exit, document, fail, line
-from gateway.cli.options import STATE, JsonOption, StateOption
+from gateway.cli.options import STATE, CaOption, JsonOption, StateOption
 
 
 def screen(
     file: Annotated[str, typer.Argument(help="A file, or - for standard input.", metavar="[FILE|-]")] = "-",
     model: Annotated[str | None, typer.Option("--model", help="Canonical name; the only model without it.")] = None,
     state: StateOption = STATE,
+    ca: CaOption = None,
     json: JsonOption = False,
 ) -> None:
     """Judge a text as a prompt to a model, by every control of its level."""
-    client = AdminClient(state)
+    client = AdminClient(state, ca)
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +13,22 @@ import structlog
 import typer
 import uvloop
 
-from gateway.app.gateway import Addresses, Gateway
+from gateway.app.certificates import faults_of
+from gateway.app.gateway import Gateway
+from gateway.app.listeners import Addresses
 from gateway.app.logs import configure
 from gateway.app.serving import ListenError
 from gateway.app.state_dir import StateDirError
 from gateway.cli.exits import Exit, document, fail, line, say
-from gateway.cli.options import JsonOption
+from gateway.cli.options import (
+    AdminTlsCertOption,
+    AdminTlsKeyOption,
+    JsonOption,
+    ProbesListenOption,
+    TlsCertOption,
+    TlsClientCaOption,
+    TlsKeyOption,
+)
 from gateway.controls.catalogue import controls
 from gateway.controls.rules import RuleError, validate
 from gateway.ledger.base import LedgerError
@@ -44,7 +54,13 @@ def serve(
     ] = None,
     asl: Annotated[int | None, typer.Option("--asl", min=1, max=5, help="Declared AI Safety Level.")] = None,
     listen: Annotated[str | None, typer.Option("--listen", help="Data plane, host:port.")] = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
+    tls_client_ca: TlsClientCaOption = None,
     admin_listen: Annotated[str | None, typer.Option("--admin-listen", help="Admin plane, host:port.")] = None,
+    admin_tls_cert: AdminTlsCertOption = None,
+    admin_tls_key: AdminTlsKeyOption = None,
+    probes_listen: ProbesListenOption = None,
     state: Annotated[Path | None, typer.Option("--state", envvar="ASL_GATEWAY_STATE", help="State directory.")] = None,
     rules: Annotated[Path | None, typer.Option("--rules", help="Directory of rule files.")] = None,
     no_classifiers: Annotated[
@@ -59,15 +75,22 @@ def serve(
 
       asl-gateway serve --config gateway.yaml
     """
-    if config is None and (upstream is None or model is None or asl is None):
-        fail(
-            Exit.USAGE,
-            "give --config FILE, or --upstream URL, --model NAME and --asl N",
-            do="see `asl-gateway serve --help`",
-        )
-    if config is not None and (upstream or model or alias or asl):
-        fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
-    flags = _flags(listen, admin_listen, state, rules, no_classifiers=no_classifiers)
+    _one_form(config, upstream, model, alias, asl)
+    flags = _flags(
+        {
+            ("listen", "address"): listen,
+            ("listen", "tls", "cert"): tls_cert,
+            ("listen", "tls", "key"): tls_key,
+            ("listen", "tls", "client_ca"): tls_client_ca,
+            ("admin", "address"): admin_listen,
+            ("admin", "tls", "cert"): admin_tls_cert,
+            ("admin", "tls", "key"): admin_tls_key,
+            ("probes", "address"): probes_listen,
+            ("state",): state,
+            ("rules",): rules,
+            ("classifiers",): False if no_classifiers else None,
+        }
+    )
     if config is None:
         flags["models"] = [{"name": model, "aliases": alias or [], "asl": asl, "upstream": {"url": upstream}}]
     configure()
@@ -79,20 +102,29 @@ def serve(
     run(settings, _announce, reload=lambda: load(config, os.environ, flags))
 
 
-def _flags(
-    listen: str | None, admin: str | None, state: Path | None, rules: Path | None, *, no_classifiers: bool
-) -> dict[str, Any]:
+def _one_form(
+    config: Path | None, upstream: str | None, model: str | None, alias: list[str] | None, asl: int | None
+) -> None:
+    """Exit 2 unless the arguments are those of one form: with a file, or without."""
+    if config is None and (upstream is None or model is None or asl is None):
+        fail(
+            Exit.USAGE,
+            "give --config FILE, or --upstream URL, --model NAME and --asl N",
+            do="see `asl-gateway serve --help`",
+        )
+    if config is not None and (upstream or model or alias or asl):
+        fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
+
+
+def _flags(given: Mapping[tuple[str, ...], str | Path | bool | None]) -> dict[str, Any]:
+    """What was given, in the shape of the file; paths on the command line are relative to the working directory."""
     flags: dict[str, Any] = {}
-    if listen is not None:
-        flags["listen"] = {"address": listen}
-    if admin is not None:
-        flags["admin"] = {"address": admin}
-    if state is not None:
-        flags["state"] = str(state.absolute())
-    if rules is not None:
-        flags["rules"] = str(rules.absolute())
-    if no_classifiers:
-        flags["classifiers"] = False
+    for loc, value in given.items():
+        if value is not None:
+            node = flags
+            for part in loc[:-1]:
+                node = node.setdefault(part, {})
+            node[loc[-1]] = str(value.absolute()) if isinstance(value, Path) else value
     return flags
 
 
@@ -105,7 +137,8 @@ def settings_or_exit(config: Path | None, flags: dict[str, Any]) -> Settings:
 
 
 def _announce(addresses: Addresses) -> None:
-    document({"event": "listening", "data": addresses.data, "admin": addresses.admin, "pid": os.getpid()})
+    probes = {"probes": addresses.probes} if addresses.probes else {}
+    document({"event": "listening", "data": addresses.data, "admin": addresses.admin, **probes, "pid": os.getpid()})
     typer.get_text_stream("stdout").flush()
 
 
@@ -171,7 +204,7 @@ def check_config(
     Example: asl-gateway check-config gateway.yaml
     """
     known = {control.id for control in controls(None)} | CLASSIFIED
-    faults = check(file, os.environ, known, objection=_objection)
+    faults = check(file, os.environ, known, objection=_objection, further=faults_of)
     if json:
         found = [
             {

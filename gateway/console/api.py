@@ -20,6 +20,7 @@ from gateway.app.keeper import Keeper
 from gateway.app.readiness import Readiness
 from gateway.clock import Clock
 from gateway.console import openapi, views
+from gateway.console.probes import LIVE, ready_body
 from gateway.console.problems import Problem
 from gateway.console.screen import Screener
 from gateway.controls.benign import benign
@@ -53,6 +54,8 @@ class Desk:
     screener: Screener
     ledger_root: Path
     token: str
+    metrics_token: str
+    open_metrics: bool = True  # on loopback a scraper needs no token
     unattested: bool = True
 
 
@@ -63,7 +66,7 @@ def admin_app(desk: Desk) -> Starlette:
         routes=[
             Route("/livez", api.livez),
             Route("/readyz", api.readyz),
-            Route("/metrics", api.metrics),
+            Route("/metrics", api.metrics if desk.open_metrics else api.scrape),
             Route("/api/v1/openapi.json", api.guarded(api.openapi)),
             Route("/api/v1/models", api.guarded(api.models)),
             Route("/api/v1/models/{model:path}/brakes", api.guarded(api.open_brake), methods=["POST"]),
@@ -97,7 +100,8 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._token = hashlib.sha256(desk.token.encode()).digest()
+        self._token = _digest(desk.token)
+        self._scrapers = (self._token, _digest(desk.metrics_token))
 
     def guarded(self, handler: Handler) -> Handler:
         """Token first; then every fault of the rooms behind becomes a problem."""
@@ -121,24 +125,28 @@ class Api:
         """A browser is never a client of this API (no Origin), and a name that is not ours may be rebound DNS."""
         if "origin" in request.headers:
             raise Problem(403, "origin_refused", "requests with an Origin are not accepted here")
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = hashlib.sha256(token.strip().encode()).digest()
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
+        if not _bears(request, self._token):
             raise Problem(401, "token_required", "send the token of operator.token as `Authorization: Bearer …`")
 
     async def livez(self, _: Request) -> Response:
         """The event loop turns."""
-        return JSONResponse({"status": "ok"})
+        return JSONResponse(LIVE)
 
     async def readyz(self, _: Request) -> Response:
         """Whether traffic should come."""
-        reasons = self._desk.readiness.reasons()
-        return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        status, body = ready_body(self._desk.readiness)
+        return JSONResponse(body, status)
 
     async def metrics(self, _: Request) -> Response:
         """The text exposition, rendered in a thread since it takes milliseconds."""
         text = await asyncio.to_thread(self._desk.metrics.render)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def scrape(self, request: Request) -> Response:
+        """The metrics off loopback: for the operator, and for whoever holds the metrics token, which opens nothing else."""
+        if not _bears(request, *self._scrapers):
+            raise Problem(401, "token_required", "send the token of metrics.token as `Authorization: Bearer …`")
+        return await self.metrics(request)
 
     async def openapi(self, _: Request) -> Response:
         """This API's description."""
@@ -308,6 +316,18 @@ class Api:
 
     def _policy(self, body: dict[str, Any], status: int = 200) -> Response:
         return JSONResponse(body, status, {"etag": f'"{self._desk.keeper.holder.current.revision}"'})
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _bears(request: Request, *tokens: bytes) -> bool:
+    """Whether a request bears one of the tokens, given by their digests; all are compared, whichever fits."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = _digest(token.strip())
+    fits = [hmac.compare_digest(given, known) for known in tokens]
+    return scheme.lower() == "bearer" and any(fits)
 
 
 def _try(rule: Rule) -> tuple[int, int]:

@@ -113,8 +113,9 @@ class Trace:
         }
 
     def _shared(self) -> dict[str, Field]:
-        terms = self.terms
+        terms, certificate = self.terms, self.caller.certificate
         return {
+            **({"certificate": certificate.fingerprint} if certificate else {}),
             "asl": str(terms.level) if terms else "none",
             "caller": self.caller.id,
             "decision": self.decision,

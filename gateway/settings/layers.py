@@ -18,7 +18,13 @@ COMMAND_LINE = "command line"
 # Which flag of ``serve`` gave a value, for its faults.
 FLAGS: Mapping[Loc, str] = {
     ("listen", "address"): "--listen",
+    ("listen", "tls", "cert"): "--tls-cert",
+    ("listen", "tls", "key"): "--tls-key",
+    ("listen", "tls", "client_ca"): "--tls-client-ca",
     ("admin", "address"): "--admin-listen",
+    ("admin", "tls", "cert"): "--admin-tls-cert",
+    ("admin", "tls", "key"): "--admin-tls-key",
+    ("probes", "address"): "--probes-listen",
     ("state",): "--state",
     ("rules",): "--rules",
     ("classifiers",): "--no-classifiers",
@@ -29,6 +35,12 @@ FLAGS: Mapping[Loc, str] = {
 }
 # Paths that stand in a file are relative to that file; others to the working directory. ``*`` is any model.
 PATHS: tuple[tuple[str, ...], ...] = (
+    ("listen", "tls", "cert"),
+    ("listen", "tls", "key"),
+    ("listen", "tls", "client_ca"),
+    ("admin", "tls", "cert"),
+    ("admin", "tls", "key"),
+    ("admin", "tls", "client_ca"),
     ("state",),
     ("levels",),
     ("rules",),

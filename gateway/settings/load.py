@@ -24,6 +24,12 @@ def no_objection(rule: Rule) -> str:
     return ""
 
 
+def nothing_else(settings: Settings) -> list[Fault]:
+    """Where nothing further is looked at."""
+    del settings
+    return []
+
+
 def builtin_dir() -> Path:
     """The built-in profiles and rules: in the wheel beside the package, in a checkout the ``config`` directory."""
     package = Path(__file__).parent.parent
@@ -112,10 +118,12 @@ def check(
     *,
     flags: Mapping[str, Any] | None = None,
     objection: Callable[[Rule], str] = no_objection,
+    further: Callable[[Settings], list[Fault]] = nothing_else,
 ) -> list[Fault]:
     """All faults of a configuration and of everything that it refers to: levels, rules, secrets, certificates.
 
-    ``controls``: the ids that exist. ``objection``: what the matcher has against a rule, "" for nothing.
+    ``controls``: the ids that exist. ``objection``: what the matcher has against a rule, "" for nothing. ``further``: faults that
+    another room finds in settings that are sound (the files of listeners).
     """
     try:
         document = layered(file, environment, flags or {})
@@ -124,7 +132,8 @@ def check(
     data = document.data if isinstance(document.data, dict) else {}
     faults: list[Fault] = []
     with _collecting(faults):
-        faults += _references(_settings(document), environment)
+        settings = _settings(document)
+        faults += [*_references(settings, environment), *further(settings)]
     # Levels and rules are read even where the settings are at fault elsewhere.
     with _collecting(faults):
         _levels(_directory(data, "levels"), controls)

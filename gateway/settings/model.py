@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -32,6 +33,14 @@ def _address(value: Any) -> Any:
         if not re.fullmatch(r"[0-9A-Za-z.:_-]+", bare) or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError("is not an address such as 127.0.0.1:8080 or [::1]:8080")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name, with or without brackets, is this machine's own. Names but ``localhost`` are not looked up."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _asl(value: Any) -> Any:
@@ -80,10 +89,44 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Tls(Strict):
+    """TLS of a listener. The files are read again when they change; connections that are open keep what they began with."""
+
+    cert: Path = Field(description="PEM file of the certificate, then its intermediates")
+    key: Path = Field(description="PEM file of its private key, not encrypted")
+    client_ca: Path | None = Field(None, description="PEM file of the CAs whose client certificates are accepted")
+    client_required: bool = Field(
+        default=True, description="with client_ca: whether a client without a certificate is refused"
+    )
+
+
 class Listener(Strict):
     """Where a plane listens."""
 
     address: Address = Field(description="host:port; port 0 takes a free one")
+
+
+class DataListener(Listener):
+    """The data plane."""
+
+    address: Address = Field("127.0.0.1:8080", description="host:port; port 0 takes a free one")
+    tls: Tls | None = Field(None, description="TLS; plain HTTP without it")
+
+
+class AdminListener(Listener):
+    """The admin plane. Its operator token crosses the network in clear only where somebody says that it may."""
+
+    address: Address = Field("127.0.0.1:8081", description="host:port; port 0 takes a free one")
+    tls: Tls | None = Field(None, description="TLS; required off loopback, unless plaintext")
+    plaintext: bool = Field(
+        default=False, description="allows an address off loopback without TLS: tokens cross the network in clear"
+    )
+
+    @model_validator(mode="after")
+    def _sealed(self) -> AdminListener:
+        if self.tls is None and not self.plaintext and not is_loopback(self.address.rpartition(":")[0]):
+            raise ValueError("off loopback needs tls: {cert, key}, or plaintext: true if tokens may be read on the way")
+        return self
 
 
 class LimitSettings(Strict):
@@ -93,11 +136,15 @@ class LimitSettings(Strict):
     answer: Size = Field(4 << 20, description="largest answer, in characters")
     in_flight: Size = Field(256 << 20, description="memory for all exchanges in flight; beyond it: 503")
     streams: Annotated[int, Field(ge=1)] = Field(2000, description="exchanges in flight; beyond it: 503")
+    handshakes: Annotated[int, Field(ge=1)] = Field(
+        256, description="TLS handshakes in progress on a listener; beyond it the oldest is cut"
+    )
 
 
 class Deadlines(Strict):
     """Deadlines in seconds."""
 
+    handshake: Seconds = Field(10, description="for a TLS handshake")
     head: Seconds = Field(10, description="for a whole request head")
     body: Seconds = Field(30, description="for a body, plus one second for every 16 KiB of it")
     write: Seconds = Field(30, description="for a client that does not read")
@@ -147,9 +194,12 @@ class ModelSettings(Strict):
 class Settings(Strict):
     """The whole configuration."""
 
-    listen: Listener = Field(Listener(address="127.0.0.1:8080"), description="data plane: what clients talk to")
-    admin: Listener = Field(Listener(address="127.0.0.1:8081"), description="admin plane: API, metrics, health")
-    state: Path = Field(Path("state"), description="directory of gateway.db, ledger/, operator.token, admin.json")
+    listen: DataListener = Field(DataListener(), description="data plane: what clients talk to")
+    admin: AdminListener = Field(AdminListener(), description="admin plane: API, metrics, health")
+    probes: Listener | None = Field(None, description="/livez and /readyz alone, in plain HTTP: for kubelets")
+    state: Path = Field(
+        Path("state"), description="directory of gateway.db, ledger/, operator.token, metrics.token, admin.json"
+    )
     store: Literal["sqlite"] = Field("sqlite", description="shared state: gateway.db in the state directory")
     hosts: tuple[Host, ...] = Field((), description="values of Host that are served; any when empty")
     limits: LimitSettings = Field(LimitSettings(), description="what this replica may hold at once")

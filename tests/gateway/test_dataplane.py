@@ -15,6 +15,8 @@ from support.pipelines import BOTH_DIALECTS, MODEL, OPENAI, Bench, bench, body_o
 from gateway.dataplane import DataPlane, Refusals, every
 from gateway.demo.answers import Said
 from gateway.demo.scripted import Sleep
+from gateway.edge_peer import PEER
+from gateway.exchange import Certificate
 from gateway.ledger.base import Kind
 from gateway.metrics import metrics
 from gateway.policy.snapshot import Snapshot
@@ -308,3 +310,17 @@ async def test_every_calls_again_and_again() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_the_clients_certificate_proves_goes_with_the_caller() -> None:
+    """From the scope's own key, which only the edge can set; a header of that name is a header."""
+    shown = Certificate("sha256:" + "0" * 64, "CN=x", "CN=y")
+    async with bench(counted=False) as b:
+        plane, _ = plane_of(b)
+        for peer, headers in ((shown, ()), (None, ((PEER.encode(), shown.fingerprint.encode()),))):
+            asgi = Asgi(*posted(body_of(OPENAI)))
+            given = scope("POST", CHAT, [(b"content-type", b"application/json"), *headers])
+            await asyncio.wait_for(plane({**given, PEER: peer}, asgi.receive, asgi.send), 30)
+            assert asgi.status == 200
+        rows = b.ledger.of(Kind.INTENT)
+    assert [row.get("certificate") for row in rows] == [shown.fingerprint, None]

@@ -25,6 +25,25 @@ async def test_a_good_request_is_served_and_the_connection_kept() -> None:
     assert [body for *_, body in server.seen] == [b"hi", b"hi"]
 
 
+async def test_an_idle_client_does_not_keep_the_end_waiting() -> None:
+    """A server that ends closes a kept connection at once, and one whose answer is on its way after that."""
+    async with edge_server(EdgeSettings()) as server, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(GOOD)
+        await reader.readuntil(b"ok")
+        server.large, server.delay = 5, 0.5
+        answer, busy = await asyncio.open_connection("127.0.0.1", server.port)
+        busy.write(GOOD)
+        while len(server.seen) < 2:
+            await asyncio.sleep(0.01)
+        for connection in list(server.state.connections):
+            connection.shutdown()
+        assert await reader.read() == b""
+        assert (await answer.read()).endswith(b"okxxxxx")
+        writer.close()
+        busy.close()
+
+
 BAD = [
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nPOST /x HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST /v1/messages HTTP/1.1\nHost: a\n\n",

@@ -42,6 +42,7 @@ class EdgeServer:
     seen: list[tuple[str, str, list[tuple[bytes, bytes]], bytes]] = field(default_factory=list)
     large: int = 0
     delay: float = 0.0
+    state: ServerState = field(default_factory=ServerState)
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         """Read the body, record the request, answer 200."""
@@ -83,7 +84,7 @@ async def edge_server(settings: EdgeSettings) -> AsyncIterator[EdgeServer]:
         proxy_headers=False,
     )
     config.load()
-    state = ServerState()
+    state = server.state
     listener = await asyncio.get_running_loop().create_server(
         lambda: protocol(config=config, server_state=state, app_state={}),  # type: ignore[call-arg]
         "127.0.0.1",

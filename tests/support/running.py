@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -26,12 +27,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A gateway that listens. ``errors`` is the file of its standard error."""
+    """A gateway that listens. ``errors`` is the file of its standard error, ``verify`` whom its clients here trust."""
 
     process: subprocess.Popen[bytes]
     line: dict[str, Any]
     state: Path
     errors: Path
+    verify: ssl.SSLContext | bool = True
 
     @property
     def data(self) -> str:
@@ -50,18 +52,25 @@ class Running:
 
     def chat(self, text: str = PROMPT, **more: Any) -> httpx.Response:
         """One unary chat completion."""
-        return httpx.post(self.data + CHAT, json=question(text, **more), trust_env=False, timeout=SECONDS)
+        url, body = self.data + CHAT, question(text, **more)
+        return httpx.post(url, json=body, trust_env=False, timeout=SECONDS, verify=self.verify)
 
     def api(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One call of the admin API, with the token."""
         headers = {"authorization": f"Bearer {self.token}"} | more.pop("headers", {})
         return httpx.request(
-            method, f"{self.admin}/api/v1{path}", headers=headers, trust_env=False, timeout=SECONDS, **more
+            method,
+            f"{self.admin}/api/v1{path}",
+            headers=headers,
+            trust_env=False,
+            timeout=SECONDS,
+            verify=self.verify,
+            **more,
         )
 
     def ready(self) -> httpx.Response:
         """What /readyz says."""
-        return httpx.get(self.admin + "/readyz", trust_env=False, timeout=SECONDS)
+        return httpx.get(self.admin + "/readyz", trust_env=False, timeout=SECONDS, verify=self.verify)
 
     def log(self) -> str:
         """All of standard error so far."""
@@ -104,11 +113,16 @@ def flags(upstream: str, state: Path, asl: int = 3) -> list[str]:
 
 
 @contextlib.contextmanager
-def gateway(state: Path, arguments: list[str], environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+def gateway(
+    state: Path,
+    arguments: list[str],
+    environment: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | bool = True,
+) -> Iterator[Running]:
     """A gateway that is ready; ended with the block if it still runs."""
     errors = state.parent / f"{state.name}-{time.monotonic_ns()}.stderr"
     with errors.open("wb") as sink, _process([*arguments], sink, environment) as process:
-        running = Running(process, _line(process, errors), state, errors)
+        running = Running(process, _line(process, errors), state, errors, verify)
         until(lambda: running.ready().status_code == 200)
         yield running
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
-from collections.abc import Callable
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
 import typer
+from cryptography import x509
+from support.certificates import Authority, Pair, authority, encrypted
 from support.running import Running
 
 from gateway.cli.client import AdminClient
@@ -140,3 +147,152 @@ def test_the_token_is_sent_and_proxies_are_not_used(
     monkeypatch.setitem(os.environ, "http_proxy", closed_url())
     client = AdminClient(registered(tmp_path, shared.admin, token=shared.token))
     assert client.get("/rules")["rules"] == []
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A server under TLS: its URL, and what it was sent."""
+
+    url: str
+    asked: list[bytes]
+
+
+@contextlib.contextmanager
+def showing(pair: Pair, client_ca: Path | None = None) -> Iterator[Shown]:
+    """An admin plane in a thread, as far as the command line can tell: shows this certificate, answers everything with no models."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.cert, pair.key)
+    if client_ca is not None:
+        context.load_verify_locations(str(client_ca))
+        context.verify_mode = ssl.CERT_REQUIRED
+    asked: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["authorization"].encode())
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"models": []}')
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that turns away is what some want
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield Shown(f"https://127.0.0.1:{server.server_address[1]}", asked)
+        finally:
+            server.shutdown()
+            thread.join(30)
+
+
+def known(tmp_path: Path, url: str, certificate: str | None) -> Path:
+    """A state directory that registers a replica with this certificate."""
+    state = tmp_path / "state"
+    state.mkdir()
+    registered(state, url)
+    entry = {"replica": "r1", "pid": 1, "data": "", "admin": url}
+    entry |= {"certificate": certificate} if certificate is not None else {}
+    (state / "admin.json").write_text(json.dumps({"replicas": [entry]}))
+    return state
+
+
+@pytest.fixture
+def authorities(tmp_path: Path) -> tuple[Authority, Authority]:
+    """Two of them."""
+    return authority(tmp_path / "a", "a"), authority(tmp_path / "b", "b")
+
+
+def test_the_registered_certificate_is_believed_whatever_its_name(
+    tmp_path: Path, authorities: tuple[Authority, Authority]
+) -> None:
+    """The state directory vouches for that very certificate: no authority and no name are needed."""
+    pair = authorities[0].server(names=[x509.DNSName("gateway.example")])
+    with showing(pair) as shown:
+        client = AdminClient(known(tmp_path, shown.url, pair.cert.read_text()))
+        assert client.get("/models") == {"models": []}
+        assert shown.asked == [b"Bearer " + b"t" * 64]
+
+
+@pytest.mark.parametrize("other", ["same authority", "another authority", "the authority itself"])
+def test_another_certificate_gets_no_token(
+    tmp_path: Path, authorities: tuple[Authority, Authority], other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither one of the same authority, nor when what is registered is the authority's own: only the very one is believed."""
+    ours, theirs = authorities
+    registered_pem = {
+        "same authority": ours.server("twin").cert,
+        "another authority": theirs.server("stranger").cert,
+        "the authority itself": theirs.file,
+    }[other].read_text()
+    with showing(ours.server()) as shown:
+        client = AdminClient(known(tmp_path, shown.url, registered_pem))
+        assert code_of(lambda: client.get("/models")) == Exit.FAILURE
+        assert shown.asked == []
+    assert "--ca" in capsys.readouterr().err
+
+
+def test_an_authority_vouches_for_names(tmp_path: Path, authorities: tuple[Authority, Authority]) -> None:
+    """With --ca the certificate may be any of that authority, and its name must be the URL's."""
+    ours, theirs = authorities
+    with showing(ours.server()) as shown:
+        state = known(tmp_path, shown.url, theirs.server("stranger").cert.read_text())
+        assert AdminClient(state, ours.file).get("/models") == {"models": []}
+        assert code_of(lambda: AdminClient(state, theirs.file).get("/models")) == Exit.FAILURE
+        assert len(shown.asked) == 1
+    with showing(ours.server("named", names=[x509.DNSName("gateway.example")])) as shown:
+        (state / "admin.json").write_text(
+            json.dumps({"replicas": [{"replica": "r1", "pid": 1, "data": "", "admin": shown.url}]})
+        )
+        assert code_of(lambda: AdminClient(state, ours.file).get("/models")) == Exit.FAILURE
+        assert (
+            code_of(lambda: AdminClient(state).get("/models")) == Exit.FAILURE
+        )  # the system's authorities do not know it
+        assert shown.asked == []
+
+
+def test_the_commands_own_certificate_is_shown_where_one_is_asked_for(
+    tmp_path: Path,
+    authorities: tuple[Authority, Authority],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without it the command says which variables name it; one that cannot be read is a message too."""
+    ours, _ = authorities
+    own, pair = ours.client(), ours.server()
+    with showing(pair, ours.file) as shown:
+        client = AdminClient(known(tmp_path, shown.url, pair.cert.read_text()))
+        assert code_of(lambda: client.get("/models")) == Exit.FAILURE
+        assert "ASL_GATEWAY_CLIENT_CERT" in capsys.readouterr().err
+        monkeypatch.setenv("ASL_GATEWAY_CLIENT_CERT", str(own.cert))
+        monkeypatch.setenv("ASL_GATEWAY_CLIENT_KEY", str(own.key))
+        assert client.get("/models") == {"models": []}
+        for key in (str(tmp_path / "none.key"), str(pair.key)):
+            monkeypatch.setenv("ASL_GATEWAY_CLIENT_KEY", key)
+            assert code_of(lambda: client.get("/models")) == Exit.FAILURE
+            assert "cannot be used" in capsys.readouterr().err
+        own.key.write_bytes(encrypted(own))
+        monkeypatch.setenv("ASL_GATEWAY_CLIENT_KEY", str(own.key))
+        assert code_of(lambda: client.get("/models")) == Exit.FAILURE
+        assert "encrypted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked"), [("http://0.0.0.0:1", "http://127.0.0.1:1/"), ("https://[::]:1", "https://[::1]:1/")]
+)
+def test_all_addresses_are_reached_on_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listens: str, asked: str
+) -> None:
+    """An address that is for listening only is not asked."""
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, json={})
+
+    answering(monkeypatch, answer)
+    AdminClient(registered(tmp_path, listens)).get("/models")
+    assert seen == [asked + "api/v1/models"]

@@ -16,7 +16,7 @@ import pytest
 from support.running import Running, command
 from typer.testing import CliRunner
 
-from gateway.app.gateway import Addresses
+from gateway.app.listeners import Addresses
 from gateway.cli import demo
 from gateway.cli.exits import Exit
 from gateway.cli.main import app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,12 +18,12 @@ from support.running import Running
 
 from gateway.app.readiness import Readiness
 from gateway.console import api as module
-from gateway.console.api import Api, Desk
+from gateway.console.api import Api, Desk, admin_app
 from gateway.console.problems import Problem
 from gateway.controls.matching import RuleError
 from gateway.ledger.base import LedgerError
 from gateway.ledger.segments import segment
-from gateway.metrics import PREFIX, SPECS
+from gateway.metrics import PREFIX, SPECS, metrics
 from gateway.policy.changes import ChangeRefused
 from gateway.settings.faults import ConfigInvalid
 from gateway.state.base import StoreError
@@ -187,7 +188,7 @@ def desk(**more: Any) -> Desk:
     """A desk of which only what is given works."""
     nothing: Any = SimpleNamespace()
     parts = {"keeper": nothing, "metrics": nothing, "clock": nothing, "screener": nothing, "ledger_root": nothing}
-    return Desk(**{**parts, "readiness": Readiness(), "token": "t", **more})
+    return Desk(**{**parts, "readiness": Readiness(), "token": "t", "metrics_token": "m", **more})
 
 
 def request(**path: str) -> Request:
@@ -241,3 +242,47 @@ def test_a_raise_that_is_not_in_force_yet_says_so() -> None:
     keeper: Any = SimpleNamespace(holder=SimpleNamespace(current=current))
     answer = Api(desk(keeper=keeper))._changed("m", 201, Level.both(5))
     assert b'"converged":false' in answer.body
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("Bearer m", 200),
+        ("bearer  m ", 200),
+        ("Bearer t", 200),
+        (None, 401),
+        ("", 401),
+        ("Bearer", 401),
+        ("Bearer x", 401),
+        ("Basic m", 401),
+        ("m", 401),
+    ],
+)
+async def test_off_loopback_metrics_want_a_token(header: str | None, status: int) -> None:
+    """That of metrics.token or the operator's; health still wants none."""
+    app = admin_app(desk(open_metrics=False, metrics=metrics()))
+    headers = {} if header is None else {"authorization": header}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://gateway.test") as http:
+        answer = await http.get("/metrics", headers=headers)
+        assert answer.status_code == status
+        assert ("asl_gateway_" in answer.text) is (status == 200)
+        assert (await http.get("/livez")).status_code == (await http.get("/readyz")).status_code == 200
+    if status == 401:
+        is_problem(answer, 401, "token_required")
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+async def test_the_metrics_token_opens_nothing_else(method: str, path: str) -> None:
+    """Whoever may scrape may neither read nor change the policy."""
+    app = admin_app(desk(open_metrics=False))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://gateway.test") as http:
+        answer = await http.request(method, f"/api/v1{path}", headers={"authorization": "Bearer m"})
+    is_problem(answer, 401, "token_required")
+
+
+def test_the_metrics_token_is_a_file_for_its_owner(shared: Running) -> None:
+    """Apart from the operator's, and like it 256 bits that nobody else can read."""
+    file = shared.state / "metrics.token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert re.fullmatch(r"[0-9a-f]{64}", file.read_text().strip())
+    assert file.read_text().strip() != shared.token

@@ -16,7 +16,7 @@ from gateway.console.api import admin_app
 def test_every_route_is_described_and_no_other(shared: Running) -> None:
     """Paths and methods of the document are those of the application."""
     described = {(path, method.upper()) for path, item in openapi.document()["paths"].items() for method in item}
-    desk: Any = SimpleNamespace(token="t")
+    desk: Any = SimpleNamespace(token="t", metrics_token="m", open_metrics=True)
     app = admin_app(desk)
     routed = {
         (re.sub(r":path}", "}", route.path), method)

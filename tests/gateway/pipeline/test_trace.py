@@ -7,7 +7,7 @@ import dataclasses
 from support.control_values import exchange, terms
 from support.pipelines import OPENAI, bench, body_of
 
-from gateway.exchange import Caller, Direction
+from gateway.exchange import Caller, Certificate, Direction
 from gateway.ledger.base import Kind
 from gateway.ledger.rows import canonical
 from gateway.metrics import PREFIX, Metrics, metrics
@@ -126,3 +126,15 @@ def test_without_a_first_byte_no_wait_for_it_is_observed() -> None:
         value(counts, "requests_total", {"model": "none", "asl": "none", "dialect": "openai.chat", "outcome": "failed"})
         == 2
     )
+
+
+def test_a_clients_certificate_is_in_both_rows() -> None:
+    """By its fingerprint alone; without one the rows have no such key."""
+    made = trace()
+    shown = Certificate("sha256:" + "0" * 64, "CN=x", "CN=y", uris=("spiffe://prod.test/x",))
+    made.caller = Caller(certificate=shown)
+    for row in (made.intent_row(), made.outcome_row(1001.0)):
+        assert row["certificate"] == shown.fingerprint
+        assert not {"CN=x", "CN=y", "spiffe://prod.test/x"} & set(map(str, row.values()))
+        canonical(row)
+    assert "certificate" not in trace().intent_row()

@@ -41,6 +41,13 @@ def test_each_layer_wins_over_the_one_below(tmp_path: Path) -> None:
         ("HOSTS", '["a", "b"]', lambda s: s.hosts == ("a", "b")),
         ("LIMITS__BODY", "5", lambda s: s.limits.body == 5),
         ("LISTEN__ADDRESS", "h:1", lambda s: s.listen.address == "h:1"),
+        (
+            "LISTEN__TLS",
+            '{"cert": "c", "key": "k"}',
+            lambda s: (str(s.listen.tls.cert), s.listen.address[-5:]) == ("c", ":8080"),
+        ),
+        ("ADMIN__PLAINTEXT", "true", lambda s: s.admin.plaintext is True),
+        ("PROBES__ADDRESS", "127.0.0.1:82", lambda s: s.probes.address == "127.0.0.1:82"),
         ("MODELS", '[{"name": "x", "asl": "asl-2", "upstream": {"url": "http://h"}}]', lambda s: s.models[0].asl == 2),
     ],
 )
@@ -145,3 +152,19 @@ def test_a_replaced_value_has_its_new_place(tmp_path: Path) -> None:
 def test_any_environment_is_faults_and_never_a_crash(environment: dict[str, str]) -> None:
     """Whatever the names and values, loading raises ConfigInvalid with at least one fault (there are no models)."""
     assert faults_of(lambda: load(None, environment, {}))
+
+
+def test_flags_of_listeners_add_to_the_file(tmp_path: Path) -> None:
+    """A certificate on the command line leaves the file's address and CA, and its faults name their flag."""
+    text = SMALL + "listen: {address: 127.0.0.1:9, tls: {client_ca: ca.pem, cert: a, key: b}}\n"
+    found = loaded(tmp_path, text, listen={"tls": {"cert": "/c", "key": "/k"}}).listen
+    assert (found.address, found.tls and found.tls.cert, found.tls and found.tls.key) == (
+        "127.0.0.1:9",
+        Path("/c"),
+        Path("/k"),
+    )
+    assert found.tls is not None
+    assert (found.tls.client_ca, found.tls.client_required) == (tmp_path / "ca.pem", True)
+    flags = {"listen": {"tls": {"cert": 1}}, "admin": {"tls": {"key": 2}}, "probes": {"address": "x"}}
+    named = {fault.file for fault in faults_of(lambda: loaded(tmp_path, **flags))}
+    assert {"--tls-cert", "--admin-tls-key", "--probes-listen"} <= named

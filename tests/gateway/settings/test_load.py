@@ -8,6 +8,7 @@ import pytest
 from support.config_files import SMALL, copied_levels, faults_of, settings, write
 
 from gateway.settings import load as module
+from gateway.settings.faults import Fault
 from gateway.settings.load import builtin_dir, check, levels_of, load, rules_of, secret_of
 
 CONTROLS = {"halt", "rules", "lexicon", "input_screen", "output_screen", "harm_screen"}
@@ -137,3 +138,13 @@ def test_a_check_of_what_is_no_yaml_is_one_fault(tmp_path: Path) -> None:
     """Nothing else can be looked at; a list is one fault as well."""
     assert len(check(write(tmp_path / "g.yaml", "a: ["), {}, CONTROLS)) == 1
     assert len(check(write(tmp_path / "h.yaml", "[]"), {}, CONTROLS)) == 1
+
+
+def test_a_check_asks_further_where_the_settings_are_sound(tmp_path: Path) -> None:
+    """What another room finds in them is one of the faults; settings that are at fault are not shown to it."""
+    file = write(tmp_path / "g.yaml", SMALL)
+    fault = Fault("server.pem", 0, 0, "listen.tls.cert", "expired")
+    assert check(file, {}, CONTROLS, further=lambda _: [fault]) == [fault]
+    write(file, SMALL + "limits: {bdy: 1}\n")
+    found = check(file, {}, CONTROLS, further=lambda _: [fault])
+    assert [one.key for one in found] == ["limits.bdy"]

@@ -11,7 +11,16 @@ from support.config_files import faults_of, model, settings
 from gateway.settings.documents import Document
 from gateway.settings.faults import ConfigInvalid
 from gateway.settings.findings import validate
-from gateway.settings.model import DIALECTS, Deadlines, LimitSettings, Listener, Secret, UpstreamSettings
+from gateway.settings.model import (
+    DIALECTS,
+    AdminListener,
+    Deadlines,
+    LimitSettings,
+    Listener,
+    Secret,
+    UpstreamSettings,
+    is_loopback,
+)
 
 
 def accepts(kind: type, **data: Any) -> bool:
@@ -125,3 +134,41 @@ def test_settings_do_not_change() -> None:
 def test_every_dialect_is_spoken_by_default() -> None:
     """A model server is taken to speak all dialects of this version."""
     assert model().upstream.dialects == DIALECTS
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("[::]", False),
+        ("10.0.0.1", False),
+        ("localhost.evil.test", False),
+        ("", False),
+    ],
+)
+def test_loopback_is_told_from_the_rest(host: str, own: bool) -> None:
+    """Names but one are not looked up: whoever answers for them could answer anything."""
+    assert is_loopback(host) is own
+
+
+@pytest.mark.parametrize(
+    ("given", "sound"),
+    [
+        ({"address": "127.0.0.1:0"}, True),
+        ({"address": "[::1]:0"}, True),
+        ({"address": "0.0.0.0:0"}, False),
+        ({"address": "gateway.internal:80"}, False),
+        ({"address": "0.0.0.0:0", "plaintext": True}, True),
+        ({"address": "0.0.0.0:0", "tls": {"cert": "c", "key": "k"}}, True),
+        ({"address": "0.0.0.0:0", "tls": {"cert": "c"}}, False),
+        ({"address": "127.0.0.1:0", "tls": {"cert": "c", "key": "k", "client_required": "no"}}, False),
+    ],
+)
+def test_off_loopback_the_admin_plane_is_sealed_or_said_not_to_be(given: dict[str, object], sound: bool) -> None:
+    """Nobody puts an operator token onto a network in clear by leaving something out."""
+    assert accepts(AdminListener, **given) is sound
