@@ -105,7 +105,7 @@ def serving(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**clean(), "ASL_GATEWAY__DEADLINES__GRACE": "0", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"},
+        env={**clean(), "ASL_GATEWAY__DEADLINES__GRACE": "0", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/proc/nobody"},
         **how,  # type: ignore[call-overload]
     )
 
