@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def test_shares_cover_every_window_once(windows: int, of: int) -> None:
     bounds = [Share(index, of).bounds(windows) for index in range(of)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == windows
-    assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(bounds))
 
 
 def test_assemble_gives_each_message_its_windows() -> None:
