@@ -80,6 +80,11 @@ class Workers:
         """A number that grows with every text planned and every window inferred."""
         return self._steps_before + sum(worker.steps for worker in self._workers)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is in the middle of something."""
+        return any(worker.job is not None for worker in self._workers)
+
     async def run(self, messages: Sequence[str], limit: int) -> tuple[Scored, ...]:
         """Score the messages. Raises as ``sweep``."""
         return assemble(await self.sweep(messages, limit))

@@ -62,9 +62,10 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong"):
-    """Here; ``progress`` counts steps done, so that a thread that hangs inside the model shows."""
+    """Here; ``progress`` counts steps done and ``busy`` is in the middle of one, so that a thread that hangs inside the model shows."""
 
     progress: int
+    busy: bool
 
 
 class Found(msgspec.Struct, frozen=True, array_like=True, tag="found"):

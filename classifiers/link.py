@@ -238,7 +238,7 @@ class Link(asyncio.Protocol):
     def _take(self, message: Reply) -> None:
         """Raises ClassifierArtefact, ClassifierInvalid."""
         if isinstance(message, Pong):
-            if message.progress != self._progress or not self._questions:
+            if message.progress != self._progress or not (message.busy or self._questions):
                 self._silent = 0
             self._progress = message.progress
         elif isinstance(message, Refused):

@@ -149,7 +149,7 @@ class Screener:
                     if (task := self._tasks.pop(message.id, None)) is not None:
                         task.cancel()
                 else:
-                    self._say(Pong(self._workers.progress))
+                    self._say(Pong(self._workers.progress, self._workers.busy))
 
     def _say(self, reply: Reply) -> None:
         self._writer.write(frame(reply))

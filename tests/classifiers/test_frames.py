@@ -31,7 +31,7 @@ REQUESTS: list[Request] = [Ask(1, (b"a", b""), 9, 0, 2), Drop(1), Ping()]
 REPLIES: list[Reply] = [
     Hello("0" * 64),
     Refused("why"),
-    Pong(7),
+    Pong(7, True),
     Found(1, (2, 0), (40, 0)),
     Part(1, ((0, 5, (0.25, 1.0)), (3, 9, (0.0, 0.5)))),
     Over(1, 11),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +69,8 @@ class OddEngine:
 
     def infer(self, ids: Sequence[int]) -> tuple[float, ...]:
         word = self._words[ids[0]]
+        if word == "slow":
+            time.sleep(0.02)
         act = self._flags.act(word) if word.startswith(("die", "hang", "stop", "say")) else ""
         if act == "die":
             os.kill(os.getpid(), signal.SIGKILL)
