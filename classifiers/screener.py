@@ -47,6 +47,7 @@ from classifiers.job import Engine, Share, Sweep
 READ_BYTES: Final = 1 << 16
 # The gateway bounds what it asks; this is far above it.
 MOST_WAITING: Final = 1 << 16
+MOST_REASON: Final = 1000
 # Short of memory, the kernel takes a screener before the gateway: it costs a retry.
 OOM_SCORE: Final = "500"
 PR_SET_PDEATHSIG: Final = 1
@@ -117,16 +118,17 @@ async def serve(connection: socket.socket, load: Callable[[], Weights], conversa
     """Load, say so, and answer until the other side closes. Raises OSError."""
     connection.setblocking(False)
     reader, writer = await asyncio.open_unix_connection(sock=connection)
-    try:
-        weights = await asyncio.to_thread(load)
-    except ClassifierError as error:
-        writer.write(frame(Refused(str(error)[:1000])))
-        await writer.drain()
-        return
-    workers = Workers(weights.engine, len(weights.card.categories), threads=1, waiting=MOST_WAITING)
-    writer.write(frame(Hello(weights.card.digest)))
-    with contextlib.suppress(FrameError):  # the gateway speaks otherwise: end, and be started anew
-        await conversation(workers, writer).read(reader)
+    with contextlib.closing(writer):
+        try:
+            weights = await asyncio.to_thread(load)
+        except ClassifierError as error:
+            writer.write(frame(Refused(str(error)[:MOST_REASON])))
+            await writer.drain()
+            return
+        workers = Workers(weights.engine, len(weights.card.categories), threads=1, waiting=MOST_WAITING)
+        writer.write(frame(Hello(weights.card.digest)))
+        with contextlib.suppress(FrameError):  # the gateway speaks otherwise: end, and be started anew
+            await conversation(workers, writer).read(reader)
 
 
 class Screener:
@@ -161,9 +163,9 @@ class Screener:
         except OverBudget as error:
             self._say(Over(ask.id, error.windows))
         except ClassifierInvalid as error:
-            self._say(Failed(ask.id, "invalid", str(error)[:1000]))
+            self._say(Failed(ask.id, "invalid", str(error)[:MOST_REASON]))
         except (ClassifierError, FrameError) as error:
-            self._say(Failed(ask.id, "unavailable", str(error)[:1000]))
+            self._say(Failed(ask.id, "unavailable", str(error)[:MOST_REASON]))
         else:
             with contextlib.suppress(OSError):  # the gateway is gone, which ``read`` sees
                 await self._tell(ask.id, sweep)

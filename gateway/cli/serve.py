@@ -50,6 +50,10 @@ def serve(
     no_classifiers: Annotated[
         bool, typer.Option("--no-classifiers", help="Rules and wire handling only: mechanics and benchmarks.")
     ] = False,
+    screeners: Annotated[
+        str | None,
+        typer.Option("--screeners", help="Classifier processes: auto, 0 (threads of the gateway) or a number."),
+    ] = None,
 ) -> None:
     """Stand in front of a model server.
 
@@ -68,6 +72,8 @@ def serve(
     if config is not None and (upstream or model or alias or asl):
         fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
     flags = _flags(listen, admin_listen, state, rules, no_classifiers=no_classifiers)
+    if screeners is not None:
+        flags["screeners"] = int(screeners) if screeners.isdecimal() else screeners
     if config is None:
         flags["models"] = [{"name": model, "aliases": alias or [], "asl": asl, "upstream": {"url": upstream}}]
     configure()

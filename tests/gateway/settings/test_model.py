@@ -11,7 +11,7 @@ from support.config_files import faults_of, model, settings
 from gateway.settings.documents import Document
 from gateway.settings.faults import ConfigInvalid
 from gateway.settings.findings import validate
-from gateway.settings.model import DIALECTS, Deadlines, LimitSettings, Listener, Secret, UpstreamSettings
+from gateway.settings.model import DIALECTS, Deadlines, LimitSettings, Listener, Secret, Settings, UpstreamSettings
 
 
 def accepts(kind: type, **data: Any) -> bool:
@@ -125,3 +125,13 @@ def test_settings_do_not_change() -> None:
 def test_every_dialect_is_spoken_by_default() -> None:
     """A model server is taken to speak all dialects of this version."""
     assert model().upstream.dialects == DIALECTS
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("auto", True), (0, True), (64, True), (65, False), (-1, False), (True, False), ("many", False), (1.5, False)],
+)
+def test_screeners_are_a_number_or_auto(value: object, fits: bool) -> None:
+    """A count within bounds; nothing is guessed."""
+    served = {"name": "m", "asl": 3, "upstream": {"url": "http://127.0.0.1:9"}}
+    assert accepts(Settings, models=[served], screeners=value) == fits
