@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from classifiers.base import ClassifierError, ClassifierUnavailable, Health, Loss, Scored
+from classifiers.base import ClassifierError, ClassifierUnavailable, Health, Loss, Scored, Window
 from classifiers.job import WHOLE, Engine, Job, Share, Slice, Sweep, assemble, check_scores
 
 CLOSE_SECONDS: Final = 5.0
@@ -196,13 +196,14 @@ class Workers:
     def _infer(self, worker: _Worker, job: Job, part: Slice) -> None:
         if job.waiting:
             self._queue.put(job)
-        scores = []
+        windows = []
         for span in part.spans:
             if job.dropped:
                 return
-            scores.append(check_scores(self._engine.infer(span.ids), self._categories))
+            scores = check_scores(self._engine.infer(span.ids), self._categories)
+            windows.append(Window(span.start, span.end, scores))  # here, and not on the loop
             worker.steps += 1
-        self._tell(job.deliver, part.start, scores)
+        self._tell(job.deliver, part.start, windows)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
         # The loop is gone when the process is ending; then nobody waits for the answer either.

@@ -10,7 +10,7 @@ QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 # The event loop needs a core for itself, and on fewer than this a process more competes with it and is no faster than a thread.
 FEWEST_CORES: Final = 4
 # Each process holds the weights once more.
-MOST_AUTOMATIC: Final = 8
+MOST_AUTOMATIC: Final = 4
 
 
 def usable_cores(quota: Path = QUOTA) -> int:
@@ -27,7 +27,7 @@ def usable_cores(quota: Path = QUOTA) -> int:
 
 
 def processes(screeners: int | Literal["auto"], cores: int) -> int:
-    """How many screener processes a setting means; 0 is threads. ``auto``: one less than the cores from 4 cores on, 8 at most."""
+    """How many screener processes a setting means; 0 is threads. ``auto``: one less than the cores from 4 cores on, 4 at most."""
     if screeners != "auto":
         return screeners
     return min(cores - 1, MOST_AUTOMATIC) if cores >= FEWEST_CORES else 0

@@ -85,7 +85,7 @@ class Job:
         self._planned: tuple[Planned, ...] | None = None
         self._spans: tuple[Span, ...] = ()
         self._cursor = 0
-        self._scores: dict[int, tuple[float, ...]] = {}
+        self._windows: dict[int, Window] = {}
 
     def plan(self, engine: Engine) -> bool:
         """Worker: cut the messages into windows if that has not been done. Returns whether it did."""
@@ -115,10 +115,10 @@ class Job:
         """Worker: whether there are windows that nobody has taken."""
         return self._cursor < len(self._spans)
 
-    def deliver(self, start: int, scores: Sequence[tuple[float, ...]]) -> None:
-        """Loop: keep the scores of a slice; the last one completes the job."""
-        self._scores.update(enumerate(scores, start))
-        if len(self._scores) == len(self._spans) and not self.future.done():
+    def deliver(self, start: int, windows: Sequence[Window]) -> None:
+        """Loop: keep the windows of a slice; the last ones complete the job."""
+        self._windows.update(enumerate(windows, start))
+        if len(self._windows) == len(self._spans) and not self.future.done():
             self.future.set_result(self._sweep())
 
     def fail(self, error: ClassifierError) -> None:
@@ -137,5 +137,5 @@ class Job:
         return Sweep(
             tuple(len(plan.spans) for plan in planned),
             tuple(plan.tokens for plan in planned),
-            tuple(Window(span.start, span.end, self._scores[index]) for index, span in enumerate(self._spans)),
+            tuple(map(self._windows.__getitem__, range(len(self._spans)))),
         )

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -28,10 +28,10 @@ WAYS = {"2 threads": 0, "1 screener": 1, "2 screeners": 2}
 CALLERS = 16
 ALONE = 300
 LAG_STEP = 0.002
-WORDS = (
+STORY = (
     "the baker opens his shop at six every morning and sells bread to people who walk along the river before work while "
     "children wait for a train that is always late because of snow rain or a dog on the line near an old mill"
-).split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Figures:
 def text(number: int) -> str:
     """About 64 tokens that no other number has."""
     chance = random.Random(number)
-    return " ".join(chance.choices(WORDS, k=62)) + f" {number}"
+    return " ".join(chance.choices(STORY.split(), k=62)) + f" {number}"
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -131,7 +131,7 @@ def _sizes(pid: str, name: str) -> tuple[str, float, float]:
 def table(found: dict[str, Figures]) -> str:
     """Markdown."""
     rows = [
-        "| | windows/s, 16 callers | one score alone: p50, p99 | loop late: p50, p99, max | CPU of the loop's process | memory, RSS (PSS) |",
+        "| | windows/s, 16 callers | one score alone: p50, p99 | loop late: p50, p99, max | CPU of the loop's process | RSS (PSS) |",
         "|---|---|---|---|---|---|",
     ]
     for way, one in found.items():
@@ -149,17 +149,32 @@ def main() -> None:
     """One way as JSON with ``--way``, else all of them, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.screeners", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each throughput measurement")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of all ways in turn; the median of each figure is printed"
+    )
     parser.add_argument("--way", choices=WAYS)
     options = parser.parse_args()
     if options.way:
         print(json.dumps(asdict(uvloop.run(measure(WAYS[options.way], options.seconds)))))
         return
-    found = {}
-    for way in WAYS:
-        command = [sys.executable, "-m", "loadtests.screeners", "--way", way, "--seconds", str(options.seconds)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120 + 4 * options.seconds)
-        found[way] = Figures(**json.loads(done.stdout))
-    print(table(found), end="")
+    rounds: dict[str, list[Figures]] = {way: [] for way in WAYS}
+    for _ in range(options.rounds):
+        for way, done in rounds.items():
+            done.append(_apart(way, options.seconds))
+    print(table({way: middle(done) for way, done in rounds.items()}), end="")
+
+
+def _apart(way: str, seconds: float) -> Figures:
+    """One way in a process of its own."""
+    command = [sys.executable, "-m", "loadtests.screeners", "--way", way, "--seconds", str(seconds)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120 + 4 * seconds)
+    return Figures(**json.loads(done.stdout))
+
+
+def middle(rounds: list[Figures]) -> Figures:
+    """The median of each figure; the memory is that of the last round."""
+    numbers = [name for name in rounds[0].__slots__ if name != "memory"]
+    return replace(rounds[-1], **{name: median(getattr(one, name) for one in rounds) for name in numbers})
 
 
 if __name__ == "__main__":

@@ -162,6 +162,6 @@ class Settings(Strict):
     screeners: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
         "auto",
         description="processes that run the classifiers, 0 for two threads of the gateway; auto: one less than the usable "
-        "cores (affinity and cgroup quota), at most 8, from 4 cores on, else 0; about 100 MB each; a change needs a restart",
+        "cores (affinity and cgroup quota), at most 4, from 4 cores on, else 0; about 120 MB each; a change needs a restart",
     )
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)] = Field(description="served models")

@@ -33,7 +33,7 @@ def test_without_a_cgroup_the_affinity_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "cores", "expected"),
-    [("auto", 1, 0), ("auto", 3, 0), ("auto", 4, 3), ("auto", 8, 7), ("auto", 64, 8), (0, 64, 0), (3, 1, 3)],
+    [("auto", 1, 0), ("auto", 3, 0), ("auto", 4, 3), ("auto", 5, 4), ("auto", 64, 4), (0, 64, 0), (3, 1, 3)],
 )
 def test_processes_where_cores_allow(setting: int | Literal["auto"], cores: int, expected: int) -> None:
     """Automatic means threads below four cores and one process less than cores above; a number means itself."""

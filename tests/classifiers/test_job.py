@@ -46,7 +46,7 @@ async def test_a_job_ends_once() -> None:
     part = job.take()
     job.fail(ClassifierUnavailable("first"))
     job.fail(ClassifierUnavailable("second"))
-    job.deliver(part.start, [(0.1,)] * len(part.spans))
+    job.deliver(part.start, [Window(span.start, span.end, (0.1,)) for span in part.spans])
     assert job.dropped
     with pytest.raises(ClassifierUnavailable, match="first"):
         await job.future
