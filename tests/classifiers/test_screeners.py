@@ -201,6 +201,19 @@ async def test_nobody_comes_up_in_time(tmp_path: Path, start: str) -> None:
     assert screeners.pids == ()
 
 
+async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    """A gateway that is stopped while its screeners load ends them."""
+    screeners = Screeners(CARD, CANARIES, odd(tmp_path, "silent"), 2, QUICK)
+    opening = asyncio.create_task(screeners.open())
+    await until(lambda: len(screeners.pids) == 2)
+    pids = screeners.pids
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert screeners.pids == ()
+    assert all(map(gone, pids))
+
+
 async def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     """A failed start of a process is an error of this package."""
     screeners = Screeners(CARD, CANARIES, lambda _: [str(tmp_path / "none")], 1, QUICK)
