@@ -144,8 +144,10 @@ def _sizes(pid: str, name: str) -> tuple[str, float, float]:
 def table(found: dict[str, Figures]) -> str:
     """Markdown."""
     rows = [
-        "| | windows/s, 16 callers | one score: p50, p99 | loop late: p50, p99, max "
-        "| CPU of the loop's process | CPU a window | RSS (PSS) |",
+        (
+            "| | windows/s, 16 callers | one score: p50, p99 | loop late: p50, p99, max "
+            "| CPU of the loop's process | CPU a window | RSS (PSS) |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for way, one in found.items():
