@@ -23,6 +23,7 @@ from classifiers.base import (
     Window,
 )
 from classifiers.frames import (
+    Ask,
     Drop,
     Failed,
     Found,
@@ -36,11 +37,13 @@ from classifiers.frames import (
     Refused,
     Reply,
     frame,
+    pack,
 )
 from classifiers.job import Share, Sweep, check_scores
 
 # Parts of 128 windows each; more at a time would hold the loop for over a millisecond.
 FRAMES_AT_ONCE: Final = 4
+CALL_WEIGHT: Final = 256  # what a call costs besides its characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,17 @@ class Work:
     limit: int
     share: Share
     weight: int
+
+
+def shares_of(numbers: Sequence[int], messages: Sequence[str], limit: int) -> list[Work]:
+    """One piece of work per number: equal shares of the messages' windows."""
+    packed, lengths = tuple(map(pack, messages)), tuple(map(len, messages))
+    of, works = len(numbers), []
+    weight = CALL_WEIGHT + sum(lengths) // of
+    for index, number in enumerate(numbers):
+        data = frame(Ask(number, packed, limit, index, of))
+        works.append(Work(number, data, lengths, limit, Share(index, of), weight))
+    return works
 
 
 class Question:
