@@ -68,9 +68,15 @@ def load_artefacts(folder: Path, card_sha256: str) -> Artefacts:
 
 def load_card(folder: Path, card_sha256: str) -> Card:
     """The verified card of ``folder``, without its other files. Raises ClassifierArtefact."""
+    return load_test(folder, card_sha256)[0]
+
+
+def load_test(folder: Path, card_sha256: str) -> tuple[Card, Canaries]:
+    """The verified card of ``folder`` and its canaries, without its other files. Raises ClassifierArtefact."""
     content = check_digest(CARD_FILE, read_bytes(folder / CARD_FILE), card_sha256)
     try:
-        return parse_card(json.loads(content), card_sha256)
+        stored = json.loads(content)
+        return parse_card(stored, card_sha256), _canaries(stored)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ClassifierArtefact(f"{CARD_FILE} is not a card: {error!r}") from error
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -86,11 +87,37 @@ class Scored:
         return max((window.scores[category] for window in self.windows), default=0.0)
 
 
+class Loss(StrEnum):
+    """Why a thread or process that scores was replaced; the closed set of the metric's label."""
+
+    DIED = "died"
+    HUNG = "hung"
+    NONSENSE = "nonsense"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Who scores now: threads or processes that take work, of how many, and those lost so far by cause.
+
+    ``fit``: whether work may be sent here. With nobody alive it may not, nor where more threads hang than can be replaced.
+    """
+
+    alive: int
+    wanted: int
+    fit: bool
+    losses: Mapping[Loss, int]
+
+
 class Classifier(Protocol):
-    """Turns messages into scores. Implementations share one conformance suite (``tests/classifiers/conformance.py``)."""
+    """Turns messages into scores. Implementations share one conformance suite (``tests/support/classifier_conformance.py``)."""
 
     @property
     def card(self) -> Card: ...
+
+    @property
+    def health(self) -> Health:
+        """Who scores now; cheap, and known at any time."""
 
     async def start(self) -> None:
         """Load, check digests, warm up, tell the canaries apart. Raises ClassifierArtefact or ClassifierUnavailable."""

@@ -7,123 +7,51 @@ batched: see ``encoder``.
 
 The event loop takes no lock: it puts into a ``SimpleQueue`` (which never blocks) and receives slices through
 ``call_soon_threadsafe``. All methods of ``Workers`` belong to the loop that started it.
+
+A thread that hangs inside the model cannot be ended. It is left behind and another takes its place, as long as few hang;
+when it comes back after all, it ends, and stops counting.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from classifiers.base import ClassifierError, ClassifierInvalid, ClassifierUnavailable, OverBudget, Scored, Window
-from classifiers.windows import Planned, Span
+from classifiers.base import ClassifierError, ClassifierUnavailable, Health, Loss, Scored, Window
+from classifiers.job import WHOLE, Engine, Job, Share, Slice, Sweep, assemble, check_scores
 
-SLICE_WINDOWS: Final = 8
 CLOSE_SECONDS: Final = 5.0
+# A window takes milliseconds. Looks are counted, not seconds: they stand still together with the process.
+LOOK_SECONDS: Final = 1.0
+STUCK_LOOKS: Final = 30
+MOST_ABANDONED: Final = 4
 
 
-class Engine(Protocol):
-    """A loaded model. Both methods are called from several threads at once and may block them."""
+class _Worker:
+    """One thread, and what the loop reads of it: the job in hand, and a count that moves with every window."""
 
-    def plan(self, text: str, limit: int) -> Planned:
-        """Cut a text into windows. Raises OverBudget when they are more than ``limit``."""
+    def __init__(self) -> None:
+        self.thread: threading.Thread
+        self.job: Job | None = None
+        self.steps = 0
+        self.abandoned = False
+        self._seen = -1
+        self._still = 0
 
-    def infer(self, ids: Sequence[int]) -> tuple[float, ...]:
-        """One score per category for one window. Raises ClassifierError."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """Windows [start, start + len(spans)) of a job, counted over all its messages."""
-
-    start: int
-    spans: tuple[Span, ...]
-
-
-class Job:
-    """One call in progress. Workers read ``dropped`` and hold the cursor while they own the job; the rest is the loop's."""
-
-    def __init__(self, messages: Sequence[str], limit: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.future: asyncio.Future[tuple[Scored, ...]] = loop.create_future()
-        self.dropped = False
-        self._messages = tuple(messages)
-        self._limit = limit
-        self._planned: tuple[Planned, ...] | None = None
-        self._spans: tuple[Span, ...] = ()
-        self._cursor = 0
-        self._scores: dict[int, tuple[float, ...]] = {}
-
-    def plan(self, engine: Engine) -> bool:
-        """Worker: cut the messages into windows if that has not been done. Returns whether it did."""
-        if self._planned is not None:
-            return False
-        planned: list[Planned] = []
-        used = 0
-        for message in self._messages:
-            try:
-                planned.append(engine.plan(message, self._limit - used))
-            except OverBudget as error:
-                raise OverBudget(used + error.windows, self._limit) from None
-            used += len(planned[-1].spans)
-        self._spans = tuple(span for plan in planned for span in plan.spans)
-        self._planned = tuple(planned)
-        return True
-
-    def take(self) -> _Slice:
-        """Worker: the next slice, which no other worker will get."""
-        start = self._cursor
-        self._cursor = min(start + SLICE_WINDOWS, len(self._spans))
-        return _Slice(start, self._spans[start : self._cursor])
-
-    @property
-    def waiting(self) -> bool:
-        """Worker: whether there are windows that nobody has taken."""
-        return self._cursor < len(self._spans)
-
-    def deliver(self, start: int, scores: Sequence[tuple[float, ...]]) -> None:
-        """Loop: keep the scores of a slice; the last one completes the job."""
-        self._scores.update(enumerate(scores, start))
-        if len(self._scores) == len(self._spans) and not self.future.done():
-            self.future.set_result(self._assemble())
-
-    def fail(self, error: ClassifierError) -> None:
-        """Loop: end the job with an error; what is left of it is dropped unrun."""
-        self.drop()
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def drop(self) -> None:
-        """Loop: nobody waits any more; workers pass over the job and its texts are let go."""
-        self.dropped = True
-        self._messages = ()
-
-    def _assemble(self) -> tuple[Scored, ...]:
-        scored = []
-        position = 0
-        for plan in self._planned or ():
-            windows = tuple(
-                Window(span.start, span.end, self._scores[index]) for index, span in enumerate(plan.spans, position)
-            )
-            position += len(windows)
-            scored.append(Scored(windows, plan.tokens))
-        return tuple(scored)
-
-
-def check_scores(scores: Sequence[float], categories: int) -> tuple[float, ...]:
-    """The scores, if they are one finite number in [0, 1] per category. Raises ClassifierInvalid."""
-    if len(scores) != categories or not all(math.isfinite(score) and 0.0 <= score <= 1.0 for score in scores):
-        raise ClassifierInvalid(f"expected {categories} scores in [0, 1]")
-    return tuple(scores)
+    def look(self) -> bool:
+        """Loop, once a look: whether it has been at the same step for ``STUCK_LOOKS`` looks."""
+        moved = self.job is None or self.steps != self._seen
+        self._still = 0 if moved else self._still + 1
+        self._seen = self.steps
+        return self._still >= STUCK_LOOKS
 
 
 class Workers:
-    """A fixed number of threads over one engine; a thread that dies is replaced and its job fails."""
+    """A number of threads over one engine; a thread that dies or hangs is replaced and its job fails."""
 
     def __init__(self, engine: Engine, categories: int, *, threads: int, waiting: int) -> None:
         self._engine = engine
@@ -132,17 +60,45 @@ class Workers:
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._jobs: set[Job] = set()
         self._closed = False
+        self._losses = dict.fromkeys(Loss, 0)
         self._loop = asyncio.get_running_loop()
-        self._threads = [self._spawn() for _ in range(threads)]
-        self.restarts = 0
+        self._wanted = threads
+        self._abandoned: set[_Worker] = set()
+        self._workers = [self._spawn() for _ in range(threads)]
+        self._steps_before = 0
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look_again)
+
+    @property
+    def health(self) -> Health:
+        """See ``Classifier.health``."""
+        alive = 0 if self._closed else len(self._workers)
+        fit = alive > 0 and len(self._abandoned) <= MOST_ABANDONED
+        return Health(alive, self._wanted, fit, dict(self._losses))
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with every text planned and every window inferred."""
+        return self._steps_before + sum(worker.steps for worker in self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is in the middle of something."""
+        return any(worker.job is not None for worker in self._workers)
 
     async def run(self, messages: Sequence[str], limit: int) -> tuple[Scored, ...]:
-        """Score the messages. Raises OverBudget, ClassifierUnavailable (also when the queue is full), ClassifierInvalid."""
-        if self._closed:
-            raise ClassifierUnavailable("closed")
+        """Score the messages. Raises as ``sweep``."""
+        return assemble(await self.sweep(messages, limit))
+
+    async def sweep(self, messages: Sequence[str], limit: int, share: Share = WHOLE) -> Sweep:
+        """Score a share of the messages' windows.
+
+        Raises OverBudget (by all windows, not the share's), ClassifierUnavailable (also when the queue is full), ClassifierInvalid.
+        """
+        if self._closed or not self._workers:
+            raise ClassifierUnavailable("closed" if self._closed else "every thread hangs")
         if self._queue.qsize() >= self._most_waiting:
             raise ClassifierUnavailable("the queue is full")
-        job = Job(messages, limit, self._loop)
+        job = Job(messages, limit, share, self._loop)
         self._jobs.add(job)
         self._queue.put(job)
         try:
@@ -151,45 +107,79 @@ class Workers:
             job.drop()
             self._jobs.discard(job)
 
+    def look(self) -> None:
+        """Leave threads behind that hang; called once a second."""
+        for worker in [worker for worker in self._workers if worker.look()]:
+            worker.abandoned = True
+            self._abandoned.add(worker)
+            if worker.job is not None:
+                worker.job.fail(ClassifierUnavailable("a worker hangs"))
+            self._lose(worker, Loss.HUNG)
+        if not self._workers:
+            self._fail_all(ClassifierUnavailable("every thread hangs"))
+
     async def close(self) -> None:
         """Fail what is waiting and end the threads; a thread stuck in the model is left behind after a few seconds."""
         self._closed = True
-        for job in tuple(self._jobs):
-            job.fail(ClassifierUnavailable("closed"))
-        for _ in self._threads:
+        self._timer.cancel()
+        self._fail_all(ClassifierUnavailable("closed"))
+        for _ in self._workers:
             self._queue.put(None)
         await asyncio.to_thread(self._join)
 
+    def _fail_all(self, error: ClassifierUnavailable) -> None:
+        for job in tuple(self._jobs):
+            job.fail(error)
+
     def _join(self) -> None:
-        for thread in self._threads:
-            thread.join(CLOSE_SECONDS)
+        for worker in self._workers:
+            worker.thread.join(CLOSE_SECONDS)
 
-    def _spawn(self) -> threading.Thread:
+    def _look_again(self) -> None:
+        self.look()
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look_again)
+
+    def _spawn(self) -> _Worker:
+        worker = _Worker()
         # A daemon, so that a model that hangs cannot keep the process from ending.
-        thread = threading.Thread(target=self._work, name="classifier", daemon=True)
-        thread.start()
-        return thread
+        worker.thread = threading.Thread(target=self._work, args=(worker,), name="classifier", daemon=True)
+        worker.thread.start()
+        return worker
 
-    def _work(self) -> None:
+    def _lose(self, worker: _Worker, loss: Loss) -> None:
+        self._losses[loss] += 1
+        self._steps_before += worker.steps
+        self._workers.remove(worker)
+        self._refill()
+
+    def _refill(self) -> None:
+        while not self._closed and len(self._workers) < self._wanted and len(self._abandoned) <= MOST_ABANDONED:
+            self._workers.append(self._spawn())
+
+    def _work(self, worker: _Worker) -> None:
         alive = True
-        while alive and (job := self._queue.get()) is not None:
+        while alive and not worker.abandoned and (job := self._queue.get()) is not None:
             if not job.dropped:
-                alive = self._survives(job)
+                worker.job = job
+                alive = self._survives(worker, job)
+                worker.job = None
+        if worker.abandoned:
+            self._tell(self._on_return, worker)
 
-    def _survives(self, job: Job) -> bool:
+    def _survives(self, worker: _Worker, job: Job) -> bool:
         try:
-            self._step(job)
+            self._step(worker, job)
         except BaseException as error:  # noqa: BLE001  a thread must not end without the loop hearing of it
             failure = ClassifierUnavailable(f"a worker died: {type(error).__name__}")
             failure.__cause__ = error
-            self._tell(self._on_death, threading.current_thread(), job, failure)
+            self._tell(self._on_death, worker, job, failure)
             return False
         return True
 
-    def _step(self, job: Job) -> None:
+    def _step(self, worker: _Worker, job: Job) -> None:
         try:
             if not job.plan(self._engine):
-                self._infer(job, job.take())
+                self._infer(worker, job, job.take())
             elif job.waiting:
                 self._queue.put(job)
             else:
@@ -200,25 +190,31 @@ class Workers:
             failure = ClassifierUnavailable(f"the engine failed: {type(error).__name__}")
             failure.__cause__ = error
             self._tell(job.fail, failure)
+        finally:
+            worker.steps += 1
 
-    def _infer(self, job: Job, part: _Slice) -> None:
+    def _infer(self, worker: _Worker, job: Job, part: Slice) -> None:
         if job.waiting:
             self._queue.put(job)
-        scores = []
+        windows = []
         for span in part.spans:
             if job.dropped:
                 return
-            scores.append(check_scores(self._engine.infer(span.ids), self._categories))
-        self._tell(job.deliver, part.start, scores)
+            scores = check_scores(self._engine.infer(span.ids), self._categories)
+            windows.append(Window(span.start, span.end, scores))  # here, and not on the loop
+            worker.steps += 1
+        self._tell(job.deliver, part.start, windows)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
         # The loop is gone when the process is ending; then nobody waits for the answer either.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _on_death(self, thread: threading.Thread, job: Job, failure: ClassifierUnavailable) -> None:
+    def _on_death(self, worker: _Worker, job: Job, failure: ClassifierUnavailable) -> None:
         job.fail(failure)
-        self._threads.remove(thread)
-        if not self._closed:
-            self.restarts += 1
-            self._threads.append(self._spawn())
+        if worker in self._workers and not self._closed:
+            self._lose(worker, Loss.DIED)
+
+    def _on_return(self, worker: _Worker) -> None:
+        self._abandoned.discard(worker)
+        self._refill()

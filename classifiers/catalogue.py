@@ -12,22 +12,29 @@ from typing import Final
 
 from classifiers.base import Classifier, ClassifierUnavailable
 from classifiers.embedded import EmbeddedClassifier
+from classifiers.screeners import ScreenedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
 CBRN_MINILM_CARD: Final = "9761767decb8ca63e8cbc297bac26e4e427426085b92b612064b58dfa9481af4"
 
 
-def _cbrn_minilm() -> Classifier:
-    return EmbeddedClassifier.from_folder(MODELS / "cbrn-minilm", CBRN_MINILM_CARD)
+def _cbrn_minilm(screeners: int) -> Classifier:
+    folder = MODELS / "cbrn-minilm"
+    if screeners:
+        return ScreenedClassifier.from_folder(folder, CBRN_MINILM_CARD, screeners)
+    return EmbeddedClassifier.from_folder(folder, CBRN_MINILM_CARD)
 
 
-SHIPPED: Final[Mapping[str, Callable[[], Classifier]]] = MappingProxyType({"cbrn-minilm": _cbrn_minilm})
+SHIPPED: Final[Mapping[str, Callable[[int], Classifier]]] = MappingProxyType({"cbrn-minilm": _cbrn_minilm})
 
 
-def create(identifier: str) -> Classifier:
-    """A classifier that has not been started. Raises ClassifierUnavailable (no such id) or ClassifierArtefact."""
+def create(identifier: str, screeners: int = 0) -> Classifier:
+    """A classifier that has not been started, over so many processes; 0: over threads of this one.
+
+    Raises ClassifierUnavailable (no such id) or ClassifierArtefact.
+    """
     try:
         factory = SHIPPED[identifier]
     except KeyError:
         raise ClassifierUnavailable(f"no classifier {identifier!r}; shipped are {', '.join(SHIPPED)}") from None
-    return factory()
+    return factory(screeners)

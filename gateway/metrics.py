@@ -82,6 +82,8 @@ SPECS = (
     Spec("replica_policy_lag_seconds", Gauge, "Age of the newest policy change that this replica has not applied."),
     Spec("ledger_queue_depth", Gauge, "Rows waiting for the disk."),
     Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
+    Spec("screeners_alive", Gauge, "Threads or processes of the classifier that take work."),
+    Spec("screener_restarts_total", Counter, "Threads or processes of the classifier that were lost.", ("cause",)),
     Spec("in_flight", Gauge, "Exchanges in flight."),
     Spec("reserved_bytes", Gauge, "Memory reserved by exchanges in flight."),
     Spec("tls_handshake_failures_total", Counter, "TLS handshakes that failed.", ("listener", "reason")),

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import structlog
 
-from classifiers.base import Classifier, ClassifierError
 from classifiers.catalogue import create
+from gateway.app.classifying import Classifying
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
 from gateway.app.listeners import Addresses, Applications, Listeners
 from gateway.app.readiness import Readiness
@@ -44,7 +44,6 @@ from gateway.upstream import Deadlines, Upstream
 from gateway.wire.base import WireLimits
 from gateway.wire.dialects import dialects
 
-CLASSIFIER = "cbrn-minilm"
 GAUGE_SECONDS = 1.0
 
 log = structlog.get_logger("asl_gateway")
@@ -112,9 +111,8 @@ class Gateway:
             asyncio.create_task(every(GAUGE_SECONDS, self._gauges)),
             *(asyncio.create_task(rotation.watch()) for rotation in self.listeners.rotations),
         ]
-        if self.classifier is not None:
-            self._open.push_async_callback(self.classifier.close)
-            self._tasks.append(asyncio.create_task(self._warm(self.classifier)))
+        self._open.push_async_callback(self.classifying.close)
+        self._tasks.append(asyncio.create_task(self.classifying.warm()))
         self._open.callback(unregister, self._state, os.getpid())
         self._register()
         if (admin := self.listeners.admin_rotation) is not None:
@@ -150,10 +148,9 @@ class Gateway:
     def _build(self, files: Files, digest_key: bytes, token: str) -> None:
         """Wire the rooms together."""
         settings, clock = self.settings, self._clock
-        self.classifier = self._classifier()
-        self._warmed = not settings.classifiers
+        self.classifying = Classifying(settings, self.metrics, create)
         rules = RulesControl()
-        chain = Chain({control.id: control for control in controls(self.classifier, rules)}, clock)
+        chain = Chain({control.id: control for control in controls(self.classifying.classifier, rules)}, clock)
         self.limits = Limits(settings.limits.in_flight, settings.limits.body, settings.limits.streams)
         self.upstreams = {model.name: self._upstream(model) for model in settings.models}
         for upstream in self.upstreams.values():
@@ -174,7 +171,7 @@ class Gateway:
             {
                 "draining": lambda: self.pipeline.draining or self._leaving,
                 "ledger_not_writable": lambda: not self.ledger.writable,
-                "classifier_not_ready": lambda: not self._warmed,
+                "classifier_not_ready": lambda: not self.classifying.ready,
             }
         )
         screener = Screener(self.holder, chain, self.ledger, clock, digest_key)
@@ -188,16 +185,6 @@ class Gateway:
             token,
             secret(self._state / METRICS_TOKEN),
         )
-
-    def _classifier(self) -> Classifier | None:
-        """The embedded classifier. Where its files are not the pinned ones there is none: substitutes judge, and readiness says so."""
-        if not self.settings.classifiers:
-            return None
-        try:
-            return create(CLASSIFIER)
-        except ClassifierError as error:
-            log.error("classifier_refused", error=type(error).__name__, detail=str(error))
-            return None
 
     def _upstream(self, model: ModelSettings) -> Upstream:
         """The way to one model's server. Raises ConfigInvalid."""
@@ -226,20 +213,11 @@ class Gateway:
             self._tasks.append(asyncio.create_task(running.serve(sockets=[listener])))
         return addresses
 
-    async def _warm(self, classifier: Classifier) -> None:
-        """Load the classifier. Until it is warm, and for ever where it cannot be trusted, its substitutes judge and readiness says so."""
-        try:
-            await classifier.start()
-        except ClassifierError as error:
-            log.error("classifier_not_ready", error=type(error).__name__, detail=str(error))
-            return
-        self._warmed = True
-        log.info("classifier_ready", classifier=classifier.card.id, version=classifier.card.version)
-
     def _gauges(self) -> None:
         self.metrics.set("ledger_queue_depth", self.ledger.depth)
         self.metrics.set("in_flight", self.limits.exchanges)
         self.metrics.set("reserved_bytes", self.limits.reserved)
+        self.classifying.report()
         self.refusals.flush(before=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:

@@ -41,3 +41,6 @@ ProbesListenOption = Annotated[
 ]
 
 STATE = Path("state")
+ScreenersOption = Annotated[
+    str | None, typer.Option("--screeners", help="Classifier processes: auto, 0 (threads of the gateway) or a number.")
+]

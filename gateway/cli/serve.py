@@ -25,6 +25,7 @@ from gateway.cli.options import (
     AdminTlsKeyOption,
     JsonOption,
     ProbesListenOption,
+    ScreenersOption,
     TlsCertOption,
     TlsClientCaOption,
     TlsKeyOption,
@@ -66,6 +67,7 @@ def serve(
     no_classifiers: Annotated[
         bool, typer.Option("--no-classifiers", help="Rules and wire handling only: mechanics and benchmarks.")
     ] = False,
+    screeners: ScreenersOption = None,
 ) -> None:
     """Stand in front of a model server.
 
@@ -89,6 +91,7 @@ def serve(
             ("state",): state,
             ("rules",): rules,
             ("classifiers",): False if no_classifiers else None,
+            ("screeners",): int(screeners) if screeners and screeners.isdecimal() else screeners,
         }
     )
     if config is None:

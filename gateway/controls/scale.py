@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -70,9 +69,13 @@ class Scale:
 
         The protocol promises both; a score that is not a number would compare as harmless, so that it is checked here too.
         """
-        self._check(text, scored.windows)
-        marks = [column.mark(window.scores[column.index]) for window in scored.windows for column in self._columns]
-        return max(marks, key=lambda mark: mark.urgency, default=self.nothing)
+        windows = scored.windows
+        self._check(text, windows)
+        if not windows:
+            return self.nothing
+        # One mark per category, of its highest score: a long text has thousands of windows, and this runs on the loop.
+        marks = [column.mark(max([window.scores[column.index] for window in windows])) for column in self._columns]
+        return max(marks, key=lambda mark: mark.urgency)
 
     def marks(self, texts: Sequence[str], scored: Sequence[Scored]) -> list[Mark]:
         """One mark per text. Raises ClassifierInvalid."""
@@ -85,8 +88,9 @@ class Scale:
         for window in windows:
             if window.start > covered or len(window.scores) != self._width:
                 raise ClassifierInvalid("the windows leave a gap or have too few scores")
-            if not all(math.isfinite(score) and 0.0 <= score <= 1.0 for score in window.scores):
-                raise ClassifierInvalid("a score is no number in [0, 1]")
+            for score in window.scores:
+                if not 0.0 <= score <= 1.0:  # neither is what is not a number
+                    raise ClassifierInvalid("a score is no number in [0, 1]")
             covered = max(covered, window.end)
         if covered < len(text):
             raise ClassifierInvalid("the windows do not cover the text")

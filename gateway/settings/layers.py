@@ -28,6 +28,7 @@ FLAGS: Mapping[Loc, str] = {
     ("state",): "--state",
     ("rules",): "--rules",
     ("classifiers",): "--no-classifiers",
+    ("screeners",): "--screeners",
     ("models", 0, "name"): "--model",
     ("models", 0, "aliases"): "--alias",
     ("models", 0, "asl"): "--asl",

@@ -209,4 +209,9 @@ class Settings(Strict):
     classifiers: bool = Field(
         default=True, description="false switches embedded classifiers off: for mechanics and benchmarks only"
     )
+    screeners: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
+        "auto",
+        description="processes that run the classifiers, 0 for two threads of the gateway; auto: one less than the usable "
+        "cores (affinity and cgroup quota), at most 4, from 4 cores on, else 0; about 120 MB each; a change needs a restart",
+    )
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)] = Field(description="served models")

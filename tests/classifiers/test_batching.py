@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from support.fake_engine import FakeEngine
 
-from classifiers.base import ClassifierInvalid, ClassifierUnavailable, OverBudget
-from classifiers.batching import SLICE_WINDOWS, Workers, check_scores
+from classifiers.base import ClassifierInvalid, ClassifierUnavailable, Loss, OverBudget
+from classifiers.batching import MOST_ABANDONED, STUCK_LOOKS, Workers
+from classifiers.job import SLICE_WINDOWS, Share
 
 
 @pytest.fixture
@@ -112,7 +113,8 @@ async def test_dead_worker_is_replaced(workers: Workers) -> None:
         with pytest.raises(ClassifierUnavailable):
             await workers.run(["die"], 10)
     assert len(await asyncio.gather(*(workers.run(["fine"], 10) for _ in range(4)))) == 4
-    assert workers.restarts == 3
+    assert workers.health.losses[Loss.DIED] == 3
+    assert (workers.health.alive, workers.health.fit) == (2, True)
 
 
 async def test_close_fails_what_waits(engine: FakeEngine) -> None:
@@ -142,7 +144,7 @@ async def test_a_worker_that_dies_while_closing_stays_dead(engine: FakeEngine) -
         await running
     engine.gate.set()
     await closing
-    assert workers.restarts == 0
+    assert workers.health.losses[Loss.DIED] == 0
 
 
 def test_worker_outlives_its_loop(engine: FakeEngine) -> None:
@@ -159,12 +161,95 @@ def test_worker_outlives_its_loop(engine: FakeEngine) -> None:
     engine.gate.set()
     workers._queue.put(None)
     workers._join()
-    assert not any(thread.is_alive() for thread in workers._threads)
+    assert not any(worker.thread.is_alive() for worker in workers._workers)
 
 
-def test_check_scores() -> None:
-    """Only one finite number in [0, 1] per category passes."""
-    assert check_scores((0.0, 1.0), 2) == (0.0, 1.0)
-    for bad in ((0.5,), (float("inf"), 0.5), (-0.1, 0.5), (0.1, 1.1)):
-        with pytest.raises(ClassifierInvalid):
-            check_scores(bad, 2)
+async def stuck(workers: Workers, engine: FakeEngine) -> asyncio.Task[object]:
+    """A call whose thread hangs in the model, found out."""
+    task: asyncio.Task[object] = asyncio.create_task(workers.run(["block"], 10))
+    await blocked(engine, 1)
+    for _ in range(STUCK_LOOKS + 1):
+        workers.look()
+    return task
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for what a thread tells the loop."""
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_thread_that_hangs_is_replaced(workers: Workers, engine: FakeEngine) -> None:
+    """Its call fails, others are served by as many threads as before, and it ends when it comes back."""
+    task = await stuck(workers, engine)
+    with pytest.raises(ClassifierUnavailable, match="hangs"):
+        await task
+    health = workers.health
+    assert (health.alive, health.fit, health.losses[Loss.HUNG]) == (2, True, 1)
+    (left,) = workers._abandoned
+    assert len(await asyncio.gather(*(workers.run(["fine"], 10) for _ in range(4)))) == 4
+    engine.gate.set()
+    await until(lambda: not workers._abandoned and not left.thread.is_alive())
+    assert workers.health.alive == 2
+
+
+async def test_a_thread_that_moves_is_not_stuck(workers: Workers, engine: FakeEngine) -> None:
+    """An idle thread and one that goes on between looks are left alone however often they are looked at."""
+    for _ in range(2 * STUCK_LOOKS):
+        workers.look()
+        await workers.run(["fine"], 10)
+    task = asyncio.create_task(workers.run(["block fine"], 10))
+    await blocked(engine, 1)
+    for _ in range(STUCK_LOOKS):
+        workers.look()
+    engine.gate.set()
+    assert len(await task) == 1
+    assert workers.health.losses[Loss.HUNG] == 0
+
+
+async def test_a_pool_does_not_leave_threads_behind_without_end(workers: Workers, engine: FakeEngine) -> None:
+    """Beyond the bound nobody is replaced and work should go elsewhere; with nobody left, calls fail at once; then they come back."""
+    for count in range(1, MOST_ABANDONED + 3):
+        with pytest.raises(ClassifierUnavailable):
+            await (await stuck(workers, engine))
+        assert workers.health.fit == (count <= MOST_ABANDONED)
+    assert workers.health.alive == 0
+    with pytest.raises(ClassifierUnavailable, match="every thread hangs"):
+        await workers.run(["fine"], 10)
+    engine.gate.set()
+    await until(lambda: workers.health.fit and workers.health.alive == 2)
+    assert len(await workers.run(["fine"], 10)) == 1
+
+
+async def test_what_waits_when_the_last_thread_hangs_fails(engine: FakeEngine) -> None:
+    """Nobody would ever take it."""
+    workers = Workers(engine, 1, threads=1, waiting=9)
+    for _ in range(MOST_ABANDONED):
+        with pytest.raises(ClassifierUnavailable):
+            await (await stuck(workers, engine))
+    last = asyncio.create_task(workers.run(["block"], 10))
+    await blocked(engine, 1)
+    waiting = asyncio.create_task(workers.run(["a"], 10))
+    await asyncio.sleep(0)
+    for _ in range(STUCK_LOOKS + 1):
+        workers.look()
+    for task in (last, waiting):
+        with pytest.raises(ClassifierUnavailable):
+            await task
+    engine.gate.set()
+    await workers.close()
+
+
+async def test_shares_together_are_the_whole(workers: Workers) -> None:
+    """Each share has its windows and no other, and counts all of them; the budget is of all windows for each."""
+    texts = [" ".join("x" * (1 + index % 9) for index in range(21)), "", "ab cd"]
+    whole = await workers.sweep(texts, 100)
+    shares = [await workers.sweep(texts, 100, Share(index, 4)) for index in range(4)]
+    assert tuple(window for share in shares for window in share.windows) == whole.windows
+    assert {(share.counts, share.tokens) for share in shares} == {(whole.counts, whole.tokens)}
+    with pytest.raises(OverBudget):
+        await workers.sweep(texts, 22, Share(0, 4))
+    before = workers.progress
+    assert (await workers.sweep(["a"], 9, Share(1, 3))).windows == ()
+    assert workers.progress > before

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from support.classifier_conformance import ClassifierConformance
+from support.classifier_conformance import ODD_TEXTS, ClassifierConformance
 from support.fake_classifier import FakeClassifier
 
 from classifiers.base import Classifier, Scored, Window
@@ -25,6 +25,22 @@ class TestEmbedded(ClassifierConformance):
 
     def make(self) -> Classifier:
         return create("cbrn-minilm")
+
+
+class TestScreened(TestEmbedded):
+    """The same weights in two processes keep the same promises."""
+
+    def make(self) -> Classifier:
+        return create("cbrn-minilm", screeners=2)
+
+    async def test_scores_are_those_of_threads(self, classifier: Classifier) -> None:
+        """Wherever a text is scored, alone or in shares, its windows and scores are the same."""
+        threads = create("cbrn-minilm")
+        await threads.start()
+        texts = [*ODD_TEXTS, " ".join(f"{self.bad} number {index}" for index in range(100))]
+        expected = await threads.score(texts, budget=10_000, seconds=60)
+        assert await classifier.score(texts, budget=10_000, seconds=60) == expected
+        await threads.close()
 
 
 def test_highest_and_peak() -> None:

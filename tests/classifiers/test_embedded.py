@@ -12,7 +12,8 @@ from support.tiny_model import write_folder
 
 from classifiers.artefacts import Canaries
 from classifiers.base import Card, ClassifierArtefact, ClassifierTimeout, ClassifierUnavailable, OverBudget
-from classifiers.embedded import HASH_ON_LOOP_CHARS, EmbeddedClassifier, Loaded, Sizes
+from classifiers.embedded import EmbeddedClassifier, Loaded, Sizes
+from classifiers.scoring import HASH_ON_LOOP_CHARS
 
 CARD = Card("fake", "1", ("cbrn",), MappingProxyType({"cbrn.block": 0.05}), 64, 32, "0" * 64)
 GOOD, BAD = ("ok",), ("forbidden",)

@@ -114,8 +114,12 @@ class ClassifierConformance:
         made = self.make()
         with pytest.raises(ClassifierUnavailable):
             await made.score([self.good], budget=100, seconds=5)
+        assert (made.health.alive, made.health.fit) == (0, False)
         await made.start()
+        assert (made.health.alive, made.health.fit) == (made.health.wanted, True)
+        assert not any(made.health.losses.values())
         await made.close()
+        assert (made.health.alive, made.health.fit) == (0, False)
         with pytest.raises(ClassifierUnavailable):
             await made.score([self.good], budget=100, seconds=5)
 

@@ -12,6 +12,8 @@ from classifiers.base import (
     Card,
     ClassifierTimeout,
     ClassifierUnavailable,
+    Health,
+    Loss,
     OverBudget,
     Scored,
     Window,
@@ -66,6 +68,10 @@ class FakeClassifier:
     @property
     def card(self) -> Card:
         return self._card
+
+    @property
+    def health(self) -> Health:
+        return Health(int(self._running), 1, self._running, dict.fromkeys(Loss, 0))
 
     async def start(self) -> None:
         if self.mode == "raise":

@@ -132,7 +132,7 @@ async def test_the_classifier_makes_a_gateway_ready(make: Make, start: Start, mo
         await begin()
 
     monkeypatch.setattr(fake, "start", slow)
-    monkeypatch.setattr(composition, "create", lambda _: fake)
+    monkeypatch.setattr(composition, "create", lambda *_: fake)
     gateway = await start(make(classifiers=True))
     assert await reasons(gateway) == ["classifier_not_ready"]
     warm.set()
@@ -151,7 +151,7 @@ async def test_without_a_trusted_classifier_the_gateway_is_not_ready(
 ) -> None:
     """Files that are not the pinned ones leave a gateway that says so for ever, and whose substitutes judge."""
 
-    def create(_: str) -> FakeClassifier:
+    def create(*_: object) -> FakeClassifier:
         if when == "made":
             raise ClassifierUnavailable("not the pinned one")
         return FakeClassifier(mode="raise")

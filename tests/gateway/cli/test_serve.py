@@ -302,3 +302,11 @@ def test_a_damaged_database_is_a_failure(tmp_path: Path, model_server: str) -> N
     code, out, err = command(*flags(model_server, tmp_path / "s"))
     assert (code, out) == (Exit.FAILURE, "")
     assert "gateway.db" in err
+
+
+@pytest.mark.parametrize("value", ["many", "65", "-1"])
+def test_screeners_that_cannot_be_are_refused(tmp_path: Path, model_server: str, value: str) -> None:
+    """Neither a number within bounds nor auto: 3, naming the flag."""
+    code, out, err = command(*flags(model_server, tmp_path / "s"), "--screeners", value)
+    assert (code, out) == (Exit.CONFIG_INVALID, "")
+    assert "--screeners" in err

@@ -18,6 +18,7 @@ from gateway.settings.model import (
     LimitSettings,
     Listener,
     Secret,
+    Settings,
     UpstreamSettings,
     is_loopback,
 )
@@ -172,3 +173,13 @@ def test_loopback_is_told_from_the_rest(host: str, own: bool) -> None:
 def test_off_loopback_the_admin_plane_is_sealed_or_said_not_to_be(given: dict[str, object], sound: bool) -> None:
     """Nobody puts an operator token onto a network in clear by leaving something out."""
     assert accepts(AdminListener, **given) is sound
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [("auto", True), (0, True), (64, True), (65, False), (-1, False), (True, False), ("many", False), (1.5, False)],
+)
+def test_screeners_are_a_number_or_auto(value: object, fits: bool) -> None:
+    """A count within bounds; nothing is guessed."""
+    served = {"name": "m", "asl": 3, "upstream": {"url": "http://127.0.0.1:9"}}
+    assert accepts(Settings, models=[served], screeners=value) == fits

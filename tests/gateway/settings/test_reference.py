@@ -81,6 +81,7 @@ def test_the_reference_has_every_key() -> None:
         ("deadlines.grace", "seconds", "`1`"),
         ("levels", "path", "none"),
         ("classifiers", "true or false", "`true`"),
+        ("screeners", "`auto` or number", "`auto`"),
         ("models[].name", "name", "required"),
         ("models[].upstream.key.env", "text", "none"),
         (
