@@ -119,7 +119,7 @@ def _one_form(
         fail(Exit.USAGE, "--upstream, --model, --alias and --asl belong to the form without --config")
 
 
-def _flags(given: Mapping[tuple[str, ...], str | Path | bool | None]) -> dict[str, Any]:
+def _flags(given: Mapping[tuple[str, ...], str | Path | bool | int | None]) -> dict[str, Any]:
     """What was given, in the shape of the file; paths on the command line are relative to the working directory."""
     flags: dict[str, Any] = {}
     for loc, value in given.items():
