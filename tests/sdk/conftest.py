@@ -1,0 +1,56 @@
+"""One model server and one gateway per level, each as an operator would start it; applications sit in front of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.loops import playing
+from support.running import Running, flags, gateway
+from support.sdk.cases import CANARY, LEVELS
+
+from gateway.demo.scripted import ScriptedUpstream
+
+pytest.register_assert_rewrite("support.sdk.proof", "support.sdk.openai_calls", "support.sdk.anthropic_calls")
+RULE = f"""rules:
+  - {{id: canary, category: cbrn, direction: both, match: {{literal: "{CANARY}"}}, action: block, reason: "a test phrase"}}
+"""
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[ScriptedUpstream]:
+    """A model server that plays what a case wants."""
+    with playing() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gateways(
+    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[int], Running]]:
+    """The gateway of a level, with that level's controls; started when it is first asked for."""
+    folder = tmp_path_factory.mktemp("sdk")
+    (folder / "rules").mkdir()
+    (folder / "rules" / "canary.yaml").write_text(RULE)
+    found: dict[int, Running] = {}
+    with contextlib.ExitStack() as stack:
+
+        def at(level: int) -> Running:
+            if level not in found:
+                found[level] = stack.enter_context(gateway(folder / f"asl-{level}", _serve(upstream, folder, level)))
+            return found[level]
+
+        yield at
+
+
+def _serve(upstream: ScriptedUpstream, folder: Path, level: int) -> list[str]:
+    given = flags(upstream.url, folder / f"asl-{level}", level)
+    return [*(flag for flag in given if flag != "--no-classifiers"), "--rules", str(folder / "rules")]
+
+
+@pytest.fixture(params=LEVELS, ids=lambda level: f"asl-{level}", scope="session")
+def level(request: pytest.FixtureRequest) -> int:
+    """Each level that serves."""
+    return int(request.param)
