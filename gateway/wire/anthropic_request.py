@@ -43,6 +43,8 @@ FIELDS: dict[str, Treatment] = {
     "mcp_servers": Treatment.REFUSED,
     "context_management": Treatment.REFUSED,
     "output_format": Treatment.REFUSED,
+    "thread": Treatment.REFUSED,
+    "compaction": Treatment.REFUSED,
 }
 
 

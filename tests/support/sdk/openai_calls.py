@@ -158,7 +158,7 @@ def timeout(seat: Seat, _: str) -> Any:
     hasty = seat.sdk.with_options(timeout=1.0, max_retries=0)
     with pytest.raises(openai.APITimeoutError):
         hasty.chat.completions.create(model=MODEL, messages=HELLO)
-    until(lambda: seat.upstream.requests[-1].left.is_set())
+    until(seat.upstream.requests[-1].left.is_set)
 
 
 def cancel(seat: Seat, _: str) -> Any:
@@ -166,7 +166,7 @@ def cancel(seat: Seat, _: str) -> Any:
     pieces = seat.sdk.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
     next(iter(pieces))
     pieces.close()
-    until(lambda: seat.upstream.requests[-1].left.is_set())
+    until(seat.upstream.requests[-1].left.is_set)
 
 
 def models(seat: Seat, _: str) -> Any:
@@ -255,9 +255,9 @@ BLOCKED_CASES: tuple[Case, ...] = (
     case("blocked-answer", "a blocked answer", BLOCKED, "no text, `finish_reason: content_filter`; asked once",
          ask=blocked_answer, says=BAD),
     case("blocked-call", "a blocked tool call", BLOCKED, "no call, `finish_reason: content_filter`", ask=blocked_answer, says=BAD_CALL),
-    case("blocked-stream", "a blocked streamed answer", BLOCKED, "ends with `finish_reason: content_filter`; nothing of the phrase was sent",
+    case("blocked-stream", "a blocked streamed answer", BLOCKED, "ends with `finish_reason: content_filter`, before the phrase",
          ask=blocked_stream, says=BAD),
     case("blocked-stream-call", "a blocked streamed tool call", BLOCKED, "the same", ask=blocked_stream, says=BAD_CALL),
-    case("blocked-helpers", "a blocked answer in `.parse()` and `.stream()` of a pydantic model", BLOCKED, "`ContentFilterFinishReasonError`",
+    case("blocked-helpers", "a blocked answer in `.parse()` and its `.stream()`", BLOCKED, "`ContentFilterFinishReasonError`",
          ask=blocked_helpers, says=BAD_TOWN, attempts=2),
 )  # fmt: skip

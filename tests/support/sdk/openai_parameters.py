@@ -50,6 +50,7 @@ REGEX = {"type": "object", "properties": {"code": {"type": "string", "pattern": 
 CALLS = saying(
     Said(calls=(Call("weather", ('{"city":', '"Bergen"}')), Call("weather", ('{"city":"Bodø"}',), "call_2")))
 )
+AT = "tools[0].function.parameters.properties.code.pattern"
 PATTERN = "a regular expression forces words that no view reads; at ASL-3 refused where it steers the answer"
 
 
@@ -121,8 +122,8 @@ TOOLS = (
     case("tools-strict", "`strict` tools", WORKS, says=CALLS, keywords=tooled(SCHEMA, strict=True)),
     case("tools-pattern", "`pattern` in a tool's schema", SCREENED, keywords=tooled(REGEX)),
     case("tools-strict-pattern", "`pattern` in the schema of a `strict` tool",
-         strict(SCREENED, by_level("tools[0].function.parameters.properties.code.pattern")), PATTERN, keywords=tooled(REGEX, strict=True)),
-    case("tools-required-pattern", "`pattern` with `tool_choice` required or named", strict(WORKS, by_level("tools[0].function.parameters.properties.code.pattern")),
+         strict(SCREENED, by_level(AT)), PATTERN, keywords=tooled(REGEX, strict=True)),
+    case("tools-required-pattern", "`pattern` with `tool_choice` required or named", strict(WORKS, by_level(AT)),
          PATTERN, keywords={**tooled(REGEX), "tool_choice": "required"}),
     case("tools-allowed", "`tool_choice` allowed_tools", refused("tool_choice.allowed_tools"), "send only those tools instead",
          keywords={"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}}),
