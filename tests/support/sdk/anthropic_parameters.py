@@ -182,7 +182,8 @@ BETA = (
          "the model would read text that the gateway cannot see"),
     beta("context_management", {"edits": []}, refused("context_management"), "the model would read another conversation than was screened"),
     beta("compaction", {"type": "enabled"}, refused("compaction"), "asks for something else than an answer"),
-    beta("thread", {"type": "create"}, refused("thread", error="ThreadUnsupportedRequestError"), "the model would read text that the gateway cannot see"),
+    beta("thread", {"type": "create"}, refused("thread", error="ThreadUnsupportedRequestError"),
+         "the model would read text that the gateway cannot see"),
     beta("fallbacks", "default", WORKS, "dropped: only the model asked for answers"),
 )  # fmt: skip
 

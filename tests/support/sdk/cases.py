@@ -51,7 +51,7 @@ def dropped(*names: str) -> Outcome:
 
 
 def refused(
-    param: str | None, code: str = "invalid_request", error: str = "BadRequestError", status: int = 400
+    param: str | None, code: str | None = "invalid_request", error: str = "BadRequestError", status: int = 400
 ) -> Outcome:
     """The SDK raises, after one attempt, and the model server sees nothing."""
     return Outcome(Kind.REFUSED, error=error, status=status, code=code, param=param)
@@ -69,12 +69,14 @@ def no_route() -> Outcome:
 
 @dataclass(slots=True)
 class Seat:
-    """Where an application sits: its SDK in front of one gateway, and the model server behind. ``attempts`` are paths asked for."""
+    """Where an application sits: its SDK in front of one gateway, and the model server behind. ``attempts`` are paths asked for, where
+    the SDK lets us see them."""
 
     sdk: Any
     base: str
     upstream: ScriptedUpstream
-    attempts: list[str] = field(default_factory=list)
+    attempts: list[str] | None = None
+    asked: Callable[[], int] = lambda: 0  # exchanges that the gateway has concluded
 
     @property
     def sent(self) -> int:

@@ -17,14 +17,15 @@ def prove(case: Case, level: int, seat: Seat, create: Create, blocked: Callable[
     """``create`` makes the raw response of keywords; ``blocked`` checks that an act shows the SDK's form of a blocked prompt."""
     outcome = case.at[level - 1]
     seat.upstream.script(case.says())
-    seat.attempts.clear()
+    attempts = seat.attempts if seat.attempts is not None else []
+    attempts.clear()
     before = seat.sent
     if outcome.kind is Kind.REFUSED:
         _refused(outcome, lambda: _ask(case, seat, create))
         assert seat.sent == before, "the model server was asked"
     else:
         _served(case, outcome, seat, _ask(case, seat, create), before)
-    assert len(seat.attempts) == case.attempts, seat.attempts
+    assert seat.attempts is None or len(attempts) == case.attempts, attempts
     if outcome.kind is Kind.SCREENED:
         _screened(case, seat, create, blocked)
 
@@ -38,7 +39,7 @@ def _refused(outcome: Outcome, act: Callable[[], Any]) -> None:
         act()
     error: Any = caught.value
     assert type(error).__name__ == outcome.error, error
-    told = error.response.json()["error"]
+    told = error.told if hasattr(error, "told") else error.response.json()["error"]
     assert (error.status_code, told["code"], told.get("param")) == (outcome.status, outcome.code, outcome.param)
 
 
