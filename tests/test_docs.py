@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.policies import built_in  # noqa: E402
+from support.sdk.table import sdk_page  # noqa: E402
 
 from gateway.cli.main import app  # noqa: E402  # the path must be set first when run as a script
 from gateway.controls.magic import MAGIC  # noqa: E402
@@ -24,6 +25,7 @@ CONTRACT = ROOT / "docs" / "contract.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 REASONS = ROOT / "docs" / "reasons.md"
 WIRE = ROOT / "docs" / "wire.md"
+SDK = ROOT / "docs" / "sdk.md"
 
 
 def between(text: str, name: str) -> str:
@@ -60,6 +62,11 @@ def wire() -> str:
 def test_every_field_is_documented() -> None:
     """docs/wire.md is what the parsers do."""
     assert WIRE.read_text() == wire()
+
+
+def test_every_sdk_feature_is_documented() -> None:
+    """docs/sdk.md is what the tests of the SDKs prove."""
+    assert SDK.read_text() == sdk_page(ROOT)
 
 
 def test_the_level_table_is_the_profiles() -> None:
@@ -115,6 +122,7 @@ def rewrite() -> None:
     README.write_text(text.replace(begin + between(text, "levels"), begin + levels_table(), 1))
     CONFIGURATION.write_text(configuration())
     WIRE.write_text(wire())
+    SDK.write_text(sdk_page(ROOT))
 
 
 if __name__ == "__main__":

@@ -26,12 +26,25 @@ def upstream() -> Iterator[ScriptedUpstream]:
         yield server
 
 
+Gateways = Callable[[int], Running]
+
+
 @pytest.fixture(scope="session")
-def gateways(
-    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[int], Running]]:
+def gateways(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
     """The gateway of a level, with that level's controls; started when it is first asked for."""
-    folder = tmp_path_factory.mktemp("sdk")
+    with _starting(upstream, tmp_path_factory.mktemp("sdk"), {}) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def crowded(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    """The same by rules alone, which start fast; each serves one exchange at a time."""
+    with _starting(upstream, tmp_path_factory.mktemp("crowded"), {"ASL_GATEWAY__LIMITS__STREAMS": "1"}) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _starting(upstream: ScriptedUpstream, folder: Path, environment: dict[str, str]) -> Iterator[Gateways]:
     (folder / "rules").mkdir()
     (folder / "rules" / "canary.yaml").write_text(RULE)
     found: dict[int, Running] = {}
@@ -39,15 +52,14 @@ def gateways(
 
         def at(level: int) -> Running:
             if level not in found:
-                found[level] = stack.enter_context(gateway(folder / f"asl-{level}", _serve(upstream, folder, level)))
+                given = flags(upstream.url, folder / f"asl-{level}", level)
+                if not environment:
+                    given.remove("--no-classifiers")
+                arguments = [*given, "--rules", str(folder / "rules")]
+                found[level] = stack.enter_context(gateway(folder / f"asl-{level}", arguments, environment))
             return found[level]
 
         yield at
-
-
-def _serve(upstream: ScriptedUpstream, folder: Path, level: int) -> list[str]:
-    given = flags(upstream.url, folder / f"asl-{level}", level)
-    return [*(flag for flag in given if flag != "--no-classifiers"), "--rules", str(folder / "rules")]
 
 
 @pytest.fixture(params=LEVELS, ids=lambda level: f"asl-{level}", scope="session")

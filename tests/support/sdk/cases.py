@@ -76,6 +76,7 @@ class Seat:
     base: str
     upstream: ScriptedUpstream
     attempts: list[str] | None = None
+    refused: Callable[[], None] | None = None  # called when the gateway says 503
     asked: Callable[[], int] = lambda: 0  # exchanges that the gateway has concluded
 
     @property

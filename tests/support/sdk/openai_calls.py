@@ -14,7 +14,7 @@ from gateway.controls.magic import MAGIC
 from gateway.demo.answers import Call, Said
 from gateway.demo.scripted import Script, Send, Sleep, chunk, head, plays, unary
 from support.running import until
-from support.sdk.cases import BLOCKED, CANARY, HELLO, MODEL, SCREENED, WORKS, Case, Seat, case, first, saying
+from support.sdk.cases import BLOCKED, CANARY, HELLO, MODEL, SCREENED, WORKS, Case, Seat, case, first, hello, saying
 from support.sdk.openai_parameters import CALLS, TOOL
 
 BUSY = b'{"error":{"message":"later","type":"rate_limit_error"}}'
@@ -153,6 +153,20 @@ def raw_stream(seat: Seat, word: str) -> Any:
         assert answer.parse().choices[0].message.content == "Hello there."
 
 
+def crowded(seat: Seat, word: str) -> Any:
+    """The gateway serves one exchange at most, and has one; that one ends when the second was told to wait."""
+    pieces = seat.sdk.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
+    next(iter(pieces))
+    seat.upstream.script(hello())
+
+    def leave() -> None:
+        pieces.close()
+        until(seat.upstream.requests[-1].left.is_set)
+
+    seat.refused = leave
+    chat(seat, word)
+
+
 def timeout(seat: Seat, _: str) -> Any:
     """The SDK's own timeout; the model server is left, too."""
     hasty = seat.sdk.with_options(timeout=1.0, max_retries=0)
@@ -246,6 +260,12 @@ CALL_CASES: tuple[Case, ...] = (
          ask=chat, says=first(late(429)), attempts=2),
     case("retry-503", "retry after the model server's 503", WORKS, "it becomes our 502; asked again by default",
          ask=chat, says=first(late(503)), attempts=2),
+)  # fmt: skip
+
+# Proven in front of a gateway that may serve one exchange at a time.
+BUSY_CASES: tuple[Case, ...] = (
+    case("retry-overloaded", "retry after the gateway's own 503 `overloaded`, with `Retry-After`", WORKS, "asked again by default",
+         ask=crowded, says=lambda: lambda _: hanging(), attempts=3),
 )  # fmt: skip
 
 BLOCKED_CASES: tuple[Case, ...] = (
