@@ -102,7 +102,7 @@ class Exchange:
     leaves: tuple[Leaf, ...]
     body: Mapping[str, Any]
     uses: tuple[Use, ...] = ()
-    dropped: tuple[str, ...] = ()  # paths of unknown top-level fields that are not in ``body``
+    dropped: tuple[str, ...] = ()  # names of unknown fields, and of copies in messages, that are not in ``body``
     usage_asked: bool = True  # OpenAI streams send usage only when asked for
     size: int = 0  # bytes of the client's body
 

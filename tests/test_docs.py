@@ -54,7 +54,10 @@ def wire() -> str:
     head = (
         "# What happens to each field\n\nGenerated from the parsers' own tables; `python tests/test_docs.py` rewrites it.\n"
         "*Screened*: every string of it is judged. *Inert*: enumerated, a flag, or a number in its range. *Refused*: 400 naming it.\n"
-        "What is not listed is dropped at the top level and named in `x-asl-dropped`, and refused inside messages and tools.\n\n"
+        "What is not listed is dropped at the top level and named in `x-asl-dropped`, and refused inside messages and tools\n"
+        "(but for `parsed` and `parsed_arguments`, the SDK's own copies of texts beside them, which are dropped and named too).\n"
+        "`/v1/messages/count_tokens` takes the fields of messages; those that are about the answer are dropped there.\n"
+        "[sdk.md](sdk.md) says what that means to an application.\n\n"
     )
     return head + field_table()
 

@@ -47,9 +47,11 @@ FIELDS: dict[str, Treatment] = {
     "compaction": Treatment.REFUSED,
 }
 
+_ALWAYS = frozenset({"max_tokens", "messages"})
 
-def parse(body: bytes, limits: WireLimits) -> Exchange:
-    """Raises BadRequest or TooLarge naming the field at fault."""
+
+def parse(body: bytes, limits: WireLimits, *, counting: bool = False) -> Exchange:
+    """Raises BadRequest or TooLarge naming the field at fault. ``counting`` where no answer is asked for, nor its bound."""
     raw = strict.loads(body, limits)
     root = Node(raw, "", Found(limits.leaves))
     for name in raw:
@@ -59,7 +61,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     model = root.member("model")
     if not 0 < len(model.string()) <= 256:
         raise model.fault("must be a name of 1 to 256 characters")
-    vetted = _vetted(root)
+    vetted = _vetted(root, _ALWAYS - {"max_tokens"} if counting else _ALWAYS)
     return Exchange(
         dialect=DIALECT,
         model=model.string(),
@@ -73,14 +75,14 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     )
 
 
-def _vetted(root: Node) -> dict[str, Any]:
+def _vetted(root: Node, always: frozenset[str]) -> dict[str, Any]:
     """The body without its model; fields that are null and may be absent are left out."""
-    for name in ("max_tokens", "messages"):
+    for name in sorted(always):
         root.member(name)
     vetted = {
         name: vet(root.member(name))
         for name, vet in _PARTS.items()
-        if root.has(name) and (root.get(name) is not None or name in {"max_tokens", "messages"})
+        if root.has(name) and (root.get(name) is not None or name in always)
     }
     if vetted.get("tools") and vetted.get("tool_choice", {}).get("type") in {"any", "tool"}:
         _must_call(root.member("tools"))

@@ -238,7 +238,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
         leaves=tuple(root.found.leaves),
         body=vetted,
         uses=(*(Use(_dropped_feature(name), name) for name in unknown), *root.found.uses),
-        dropped=(*unknown, *unsent),
+        dropped=tuple(dict.fromkeys((*unknown, *unsent, *root.found.dropped))),
         usage_asked=not stream or bool((raw.get("stream_options") or {}).get("include_usage")),
         size=len(body),
     )

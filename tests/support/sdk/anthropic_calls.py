@@ -14,6 +14,7 @@ from support.running import until
 from support.sdk.anthropic_parameters import CALLS, TOOL
 from support.sdk.cases import BLOCKED, CANARY, HELLO, MODEL, SCREENED, WORKS, Case, Seat, case, first, hello, saying
 from support.sdk.openai_calls import BAD, BAD_CALL, MAGIC_PROMPT, TOWN, late, town, worded
+from support.sdk.proof import last
 
 LIMIT = {"model": MODEL, "max_tokens": 64}
 THINKS = saying(Said(("Blue light.",), reasoning=("Think of ", "light."), signature="c2lnbmVk"))
@@ -73,14 +74,35 @@ def calls(seat: Seat, word: str) -> Any:
     return final
 
 
+def looped(seat: Seat, word: str) -> Any:
+    """A tool loop as the guides write it: the SDK's own blocks go back, thinking and text among them."""
+    turns: list[Any] = worded(word)
+    with seat.sdk.messages.stream(**LIMIT, messages=turns, tools=[TOOL]) as events:
+        streamed = events.get_final_message()
+    for answer in (seat.sdk.messages.create(**LIMIT, messages=turns, tools=[TOOL]), streamed):
+        if answer.stop_reason == "refusal":
+            return answer
+        (call,) = (block for block in answer.content if block.type == "tool_use")
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "It rains."}
+        back = [*turns, {"role": "assistant", "content": answer.content}, {"role": "user", "content": [result]}]
+        seat.sdk.messages.create(**LIMIT, messages=back, tools=[TOOL])
+        kinds = [block["type"] for block in last(seat)["messages"][1]["content"]]
+        assert kinds == ["thinking", "text", "tool_use"]
+    return streamed
+
+
 def parse(seat: Seat, word: str) -> Any:
-    """``.parse()`` and ``.stream()`` with a pydantic model; the word is in its schema."""
+    """``.parse()`` and ``.stream()`` with a pydantic model; the word is in its schema. The parsed block goes back."""
     model = town(word)
     once = seat.sdk.messages.parse(**LIMIT, messages=HELLO, output_format=model)
     with seat.sdk.messages.stream(**LIMIT, messages=HELLO, output_format=model) as events:
         final = events.get_final_message()
-    for answer in (once, final):
-        assert answer.stop_reason == "refusal" or answer.parsed_output.people == 290000
+    if final.stop_reason != "refusal":
+        assert once.parsed_output == final.parsed_output
+        assert final.parsed_output.people == 290000
+        back = [*HELLO, {"role": "assistant", "content": once.content}, *HELLO]
+        seat.sdk.messages.parse(**LIMIT, messages=back, output_format=model)
+        assert last(seat)["messages"][1]["content"] == [{"type": "text", "text": '{"name":"Bergen","people":290000}'}]
     return final
 
 
@@ -131,6 +153,25 @@ def runner(seat: Seat, word: str) -> Any:
     final = seat.sdk.beta.messages.tool_runner(**LIMIT, messages=worded(word), tools=[weather]).until_done()
     assert final.stop_reason == "refusal" or (asked, text(final)) == (["Bergen"], "Hello there.")
     return final
+
+
+def counting() -> Handler:
+    """The model server counts."""
+    return lambda _: unary(b'{"input_tokens":12}')
+
+
+def count(seat: Seat, word: str) -> Any:
+    """``count_tokens``, of the beta too."""
+    for ways in (seat.sdk.messages, seat.sdk.beta.messages):
+        assert ways.count_tokens(model=MODEL, messages=worded(word), tools=[TOOL]).input_tokens == 12
+
+
+def count_blocked(ask: Any) -> None:
+    """A count has no form of a refusal, so a blocked prompt is an error."""
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        ask()
+    assert caught.value.response.json()["error"]["code"] == "content_filter"
+    assert caught.value.response.headers["x-should-retry"] == "false"
 
 
 def crowded(seat: Seat, word: str) -> Any:
@@ -207,7 +248,9 @@ CALL_CASES: tuple[Case, ...] = (
     case("stream", "`create` with `stream`", SCREENED, ask=stream, params=("stream",)),
     case("stream-helper", "`.stream()`: `text_stream`, `get_final_message()`", SCREENED, ask=helper),
     case("parallel-calls", "two tool calls in one answer, at once and in `.stream()`", SCREENED, ask=calls, says=CALLS, attempts=2),
-    case("parse", "`.parse()` and `.stream()` with a pydantic model", SCREENED, ask=parse, says=TOWN, attempts=2),
+    case("loop", "the SDK's blocks sent back: a tool loop with thinking", SCREENED, ask=looped, attempts=4, says=saying(
+        Said(("I look.",), reasoning=("Think.",), signature="c2lnbmVk", calls=(Call("weather", ('{"city":"Bergen"}',)),)))),
+    case("parse", "`.parse()` and `.stream()` with a pydantic model", SCREENED, ask=parse, says=TOWN, attempts=3),
     case("thinks", "`thinking` in the answer", WORKS, "screened like all text; its signature, which no view reads, is withheld",
          ask=thinks, says=THINKS),
     case("async", "`AsyncAnthropic`: call and helper", SCREENED, ask=asynchronous, attempts=0),
@@ -216,6 +259,9 @@ CALL_CASES: tuple[Case, ...] = (
          ask=runner, attempts=3,
          says=once_calling),
     case("models", "`models.list`, `models.retrieve`", WORKS, "what may serve now", ask=models, attempts=2),
+    case("count-tokens", "`messages.count_tokens`, `beta.messages.count_tokens`", SCREENED,
+         "counted by the model server; a blocked prompt is `BadRequestError`, code `content_filter`",
+         ask=count, says=counting, blocked=count_blocked, attempts=2),
     case("timeout", "`timeout`", WORKS, "`APITimeoutError`; the model server is freed", ask=timeout,
          says=lambda: lambda _: (Sleep(60), *unary(b"{}")), params=("timeout",)),
     case("cancel", "leaving in mid-stream", WORKS, "the model server is freed", ask=cancel, says=lambda: lambda _: hanging()),

@@ -190,11 +190,6 @@ BETA = (
 ROUTES = tuple(
     case(ident, f"`{feature}`", no_route(), ask=ask)
     for ident, feature, ask in (
-        (
-            "count-tokens",
-            "messages.count_tokens",
-            lambda seat, _: seat.sdk.messages.count_tokens(model=MODEL, messages=HELLO),
-        ),
         ("batches", "messages.batches.list", lambda seat, _: seat.sdk.messages.batches.list()),
         ("files", "files.list", lambda seat, _: seat.sdk.files.list()),
         ("skills", "skills.list", lambda seat, _: seat.sdk.skills.list()),

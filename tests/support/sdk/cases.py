@@ -123,6 +123,9 @@ class Case:
     sent: Callable[[dict[str, Any]], None] | None = None
     note: str = ""
     attempts: int = 1
+    blocked: Callable[[Callable[[], Any]], None] | None = (
+        None  # where a block looks otherwise than everywhere else in the SDK
+    )
     params: tuple[str, ...] = ()  # parameters of the SDK that this case is about, beside its keywords
 
 

@@ -15,6 +15,7 @@ from langchain_core.tools import tool
 from gateway.controls.magic import MAGIC
 from gateway.demo.answers import Call, Said
 from support.running import until
+from support.sdk.anthropic_calls import count_blocked, counting
 from support.sdk.cases import (
     BLOCKED,
     CANARY,
@@ -157,9 +158,9 @@ def responses(seat: Seat, _: str) -> Any:
     return seat.sdk["make"](use_responses_api=True).invoke("Hello.")
 
 
-def count(seat: Seat, _: str) -> Any:
+def count(seat: Seat, word: str) -> Any:
     """Counting tokens."""
-    return seat.sdk["anthropic"].get_num_tokens_from_messages([HumanMessage("Hello.")])
+    assert seat.sdk["anthropic"].get_num_tokens_from_messages([HumanMessage(f"Hello, {word}.")]) == 12
 
 
 def blocked_prompt_openai(seat: Seat, _: str) -> Any:
@@ -223,7 +224,7 @@ LANGCHAIN_CASES: tuple[Case, ...] = (
     case("openai-logprobs", "`ChatOpenAI` with `logprobs`",
          strict(dropped("logprobs"), replace(by_level("logprobs"), error="OpenAIInvalidRequestError")), ask=logprobs),
     case("openai-responses", "`ChatOpenAI` with `use_responses_api`", replace(no_route(), error="OpenAIModelNotFoundError"), ask=responses),
-    case("anthropic-count", "`ChatAnthropic.get_num_tokens_from_messages`", no_route(), ask=count),
+    case("anthropic-count", "`ChatAnthropic.get_num_tokens_from_messages`", SCREENED, ask=count, says=counting, blocked=count_blocked),
     case("openai-blocked-prompt", "`ChatOpenAI`: a blocked prompt", BLOCKED,
          "`openai.BadRequestError`, code `content_filter`; asked once", ask=blocked_prompt_openai),
     case("anthropic-blocked-prompt", "`ChatAnthropic`: a blocked prompt", BLOCKED,

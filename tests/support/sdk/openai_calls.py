@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from typing import Any
 
 import openai
@@ -16,6 +17,7 @@ from gateway.demo.scripted import Script, Send, Sleep, chunk, head, plays, unary
 from support.running import until
 from support.sdk.cases import BLOCKED, CANARY, HELLO, MODEL, SCREENED, WORKS, Case, Seat, case, first, hello, saying
 from support.sdk.openai_parameters import CALLS, TOOL
+from support.sdk.proof import last
 
 BUSY = b'{"error":{"message":"later","type":"rate_limit_error"}}'
 TOWN = saying(Said(('{"name":"Bergen",', '"people":290000}')))
@@ -23,6 +25,9 @@ BAD = saying(Said(("Of course. The word is ", *CANARY, ", and more.")))
 BAD_CALL = saying(Said(calls=(Call("weather", ('{"city":"', *CANARY, '"}')),)))
 BAD_TOWN = saying(Said(('{"name":"', *CANARY, '","people":1}')))
 MAGIC_PROMPT = [{"role": "user", "content": MAGIC["rules"] + " Hello."}]
+
+
+TOWN_CALL = Call("weather", ('{"name":"Bergen","people":1}',))
 
 
 class Town(BaseModel):
@@ -123,6 +128,30 @@ def pydantic_tool(seat: Seat, word: str) -> Any:
     tool = openai.pydantic_function_tool(town(word), name="weather")
     answer = seat.sdk.chat.completions.parse(model=MODEL, messages=HELLO, tools=[tool])
     assert answer.choices[0].message.tool_calls[0].function.parsed_arguments.name == "Bergen"
+
+
+def looped(seat: Seat, word: str) -> Any:
+    """A tool loop as the guides write it: the SDK's own message objects go back, parsed ones too."""
+    tool = openai.pydantic_function_tool(town(word), name="weather")
+    for ask in (seat.sdk.chat.completions.create, seat.sdk.chat.completions.parse):
+        turns: list[Any] = worded(word)
+        answer = ask(model=MODEL, messages=turns, tools=[tool]).choices[0].message
+        results = [{"role": "tool", "tool_call_id": call.id, "content": "It rains."} for call in answer.tool_calls]
+        ask(model=MODEL, messages=[*turns, answer, *results], tools=[tool])
+        assert last(seat)["messages"][1]["tool_calls"][0]["function"]["arguments"] == TOWN_CALL.text
+
+
+def parsed_back(seat: Seat, word: str) -> Any:
+    """A structured answer's own message object goes back."""
+    turns: list[Any] = worded(word)
+    answer = seat.sdk.chat.completions.parse(model=MODEL, messages=turns, response_format=Town).choices[0].message
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the SDK's own, about its own object
+        raw = seat.sdk.chat.completions.with_raw_response.parse(
+            model=MODEL, messages=[*turns, answer, *turns], response_format=Town
+        )
+    assert raw.headers["x-asl-dropped"] == "parsed"
+    assert last(seat)["messages"][1] == {"role": "assistant", "content": '{"name":"Bergen","people":290000}'}
 
 
 def asynchronous(seat: Seat, word: str) -> Any:
@@ -249,6 +278,10 @@ CALL_CASES: tuple[Case, ...] = (
     case("parse-stream", "`.stream()` with a pydantic model", SCREENED, ask=parse_stream, says=TOWN),
     case("pydantic-tool", "`pydantic_function_tool`, parsed arguments", SCREENED, ask=pydantic_tool,
          says=saying(Said(calls=(Call("weather", ('{"name":"Bergen","people":1}',)),)))),
+    case("loop", "the SDK's message objects sent back: a tool loop", SCREENED, ask=looped, attempts=4,
+         says=saying(Said(calls=(TOWN_CALL,)))),
+    case("parsed-back", "the SDK's message objects sent back: a structured answer", SCREENED,
+         "`parsed` and `parsed_arguments` are copies: left out and named", ask=parsed_back, says=TOWN, attempts=2),
     case("async", "`AsyncOpenAI`: call, stream, helper", SCREENED, ask=asynchronous, attempts=0),
     case("raw", "`with_raw_response`", SCREENED, "`x-request-id`, `x-asl-decision-id`, `x-asl-dropped`", ask=raw),
     case("raw-stream", "`with_streaming_response`", SCREENED, ask=raw_stream),

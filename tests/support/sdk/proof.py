@@ -27,7 +27,7 @@ def prove(case: Case, level: int, seat: Seat, create: Create, blocked: Callable[
         _served(case, outcome, seat, _ask(case, seat, create), before)
     assert seat.attempts is None or len(attempts) == case.attempts, attempts
     if outcome.kind is Kind.SCREENED:
-        _screened(case, seat, create, blocked)
+        _screened(case, seat, create, case.blocked or blocked)
 
 
 def _ask(case: Case, seat: Seat, create: Create) -> Any:
