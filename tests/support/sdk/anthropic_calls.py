@@ -251,7 +251,8 @@ CALL_CASES: tuple[Case, ...] = (
     case("loop", "the SDK's blocks sent back: a tool loop with thinking", SCREENED, ask=looped, attempts=4, says=saying(
         Said(("I look.",), reasoning=("Think.",), signature="c2lnbmVk", calls=(Call("weather", ('{"city":"Bergen"}',)),)))),
     case("parse", "`.parse()` and `.stream()` with a pydantic model", SCREENED, ask=parse, says=TOWN, attempts=3),
-    case("thinks", "`thinking` in the answer", WORKS, "screened like all text; its signature, which no view reads, is withheld",
+    case("thinks", "`thinking` in the answer", WORKS, "screened like all text; its signature, which no view reads, is withheld: "
+         "a model server that wants it back refuses the next turn",
          ask=thinks, says=THINKS),
     case("async", "`AsyncAnthropic`: call and helper", SCREENED, ask=asynchronous, attempts=0),
     case("raw", "`with_raw_response`", SCREENED, "`request-id`, `x-asl-decision-id`, `x-asl-dropped`", ask=raw),

@@ -9,6 +9,7 @@ from support.sdk.cases import (
     HELLO,
     MODEL,
     SCREENED,
+    WITHOUT,
     WORD,
     WORKS,
     Case,
@@ -64,7 +65,8 @@ def small(ident: str, value: Any, outcome: Any = WORKS, note: str = "") -> Case:
 def extra(ident: str, value: Any, outcome: Any = WORKS, note: str = "") -> Case:
     """A case of a field that this SDK has no parameter for."""
     sent = None if outcome is not WORKS else (lambda body: _same(body, ident, value))
-    return case(f"extra-{ident.replace('_', '-')}", f"`extra_body` with `{ident}`", outcome, note,
+    name = f"`{ident}`" if outcome is WORKS else "an unknown field"
+    return case(f"extra-{ident.replace('_', '-')}", f"`extra_body` with {name}", outcome, note,
                 keywords={"extra_body": {ident: value}}, sent=sent or (lambda body: _same(body, ident, None)))  # fmt: skip
 
 
@@ -157,9 +159,9 @@ PARAMETERS = (
     small("inference_geo", "eu", dropped("inference_geo"), "the model server is where it is"),
     small("speed", "fast", dropped("speed"), "only makes answers faster"),
     small("diagnostics", {"previous_message_id": "msg_1"}, dropped("diagnostics"), "about a cache that tenants share"),
-    case("profile", "`user_profile_id`, `workspace_id`", WORKS, "headers, not forwarded",
+    case("profile", "`user_profile_id`, `workspace_id`", WITHOUT, "headers, not forwarded",
          keywords={"user_profile_id": "u", "workspace_id": "w"}, sent=lambda _: None),
-    case("beta-header", "`anthropic-beta` header", WORKS, "not forwarded",
+    case("beta-header", "`anthropic-beta` header", WITHOUT, "not forwarded",
          keywords={"extra_headers": {"anthropic-beta": "interleaved-thinking-2025-05-14"}}, sent=lambda _: None),
     small("container", "c1", refused("container"), "what it names is not in the request"),
     case("unknown-model", "a model that is not registered", refused("model", "model_not_found", "NotFoundError", 404),
@@ -171,20 +173,22 @@ def beta(ident: str, value: Any, outcome: Any, note: str) -> Case:
     """A case of ``beta.messages.create`` with one parameter."""
 
     def ask(seat: Any, _: str) -> Any:
-        return seat.sdk.beta.messages.create(model=MODEL, max_tokens=9, messages=HELLO, **{ident: value})
+        return seat.sdk.beta.messages.with_raw_response.create(
+            model=MODEL, max_tokens=9, messages=HELLO, **{ident: value}
+        )
 
     return case(f"beta-{ident.replace('_', '-')}", f"`beta.messages.create` with `{ident}`", outcome, note, ask=ask)
 
 
 BETA = (
-    beta("betas", ["interleaved-thinking-2025-05-14"], WORKS, "the same as `messages.create`; the header is not forwarded"),
+    beta("betas", ["interleaved-thinking-2025-05-14"], WITHOUT, "the same as `messages.create`; the header is not forwarded"),
     beta("mcp_servers", [{"type": "url", "url": "https://example.org", "name": "a"}], refused("mcp_servers"),
          "the model would read text that the gateway cannot see"),
     beta("context_management", {"edits": []}, refused("context_management"), "the model would read another conversation than was screened"),
     beta("compaction", {"type": "enabled"}, refused("compaction"), "asks for something else than an answer"),
     beta("thread", {"type": "create"}, refused("thread", error="ThreadUnsupportedRequestError"),
          "the model would read text that the gateway cannot see"),
-    beta("fallbacks", "default", WORKS, "dropped: only the model asked for answers"),
+    beta("fallbacks", "default", dropped("fallbacks"), "only the model asked for answers"),
 )  # fmt: skip
 
 ROUTES = tuple(

@@ -23,6 +23,7 @@ class Kind(StrEnum):
 
     WORKS = "works"
     SCREENED = "works, screened"
+    WITHOUT = "works without"
     DROPPED = "dropped"
     REFUSED = "refused"
     BLOCKED = "blocked"
@@ -42,6 +43,7 @@ class Outcome:
 
 WORKS = Outcome(Kind.WORKS)
 SCREENED = Outcome(Kind.SCREENED)
+WITHOUT = Outcome(Kind.WITHOUT)
 BLOCKED = Outcome(Kind.BLOCKED)
 
 

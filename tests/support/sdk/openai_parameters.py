@@ -8,6 +8,7 @@ from gateway.demo.answers import Call, Said
 from support.sdk.cases import (
     HELLO,
     SCREENED,
+    WITHOUT,
     WORD,
     WORKS,
     Case,
@@ -183,7 +184,7 @@ PARAMETERS = (
          keywords={"extra_body": {"made_up": 1}}, sent=lambda body: _absent(body, "made_up")),
     case("extra-template", "`extra_body` with `chat_template_kwargs`", refused("chat_template_kwargs"),
          "changes the text that the model reads", keywords={"extra_body": {"chat_template_kwargs": {"thinking": False}}}),
-    case("extra-headers", "`extra_headers`, `extra_query`", WORKS, "not forwarded",
+    case("extra-headers", "`extra_headers`, `extra_query`", WITHOUT, "not forwarded",
          keywords={"extra_headers": {"x-team": "a"}, "extra_query": {"a": "b"}}, sent=lambda _: None),
     case("unknown-model", "a model that is not registered", refused("model", "model_not_found", "NotFoundError", 404),
          keywords={"model": "gpt-unknown"}),

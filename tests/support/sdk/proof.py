@@ -10,6 +10,18 @@ import pytest
 
 from support.sdk.cases import CANARY, WORD, Case, Kind, Outcome, Seat, variants
 
+# What a request to the model server may carry: none of it is the client's.
+OURS = {
+    "host",
+    "content-type",
+    "content-length",
+    "accept",
+    "accept-encoding",
+    "x-request-id",
+    "anthropic-version",
+    "connection",
+    "user-agent",
+}
 Create = Callable[[Seat, dict[str, Any]], Any]
 
 
@@ -44,16 +56,23 @@ def _refused(outcome: Outcome, act: Callable[[], Any]) -> None:
 
 
 def _served(case: Case, outcome: Outcome, seat: Seat, answer: Any, before: int) -> None:
-    if case.ask is None:
+    if case.ask is None or hasattr(answer, "headers"):
         named = answer.headers.get("x-asl-dropped", "")
         assert tuple(filter(None, named.split(","))) == outcome.dropped
         answer.parse()
+    if case.ask is None and case.sent is None:
         body = last(seat)
-        for name, value in case.keywords.items() if case.sent is None else ():
+        for name, value in case.keywords.items():
             assert body.get(name) == (None if name in outcome.dropped else value), name
     if case.sent is not None:
         assert seat.sent > before
         case.sent(last(seat))
+    if outcome.kind is Kind.DROPPED:
+        assert not set(outcome.dropped) & last(seat).keys()
+    if outcome.kind is Kind.WITHOUT:
+        request = seat.upstream.requests[-1]
+        assert "?" not in request.path
+        assert {name for name, _ in request.headers} <= OURS
 
 
 def _screened(case: Case, seat: Seat, create: Create, blocked: Callable[[Callable[[], Any]], None]) -> None:

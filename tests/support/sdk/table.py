@@ -15,16 +15,16 @@ Generated: each row is a case that `tests/sdk` proves with the real package, a r
 scripted model server that says what the case needs and shows what it was sent. `python tests/test_docs.py` rewrites this page.
 
 *works*: what the application asks for reaches the model server as it is (numbers, flags and enumerated words are checked), and the
-answer comes back. *works, screened*: the same, and each text of the request is judged: the case is proven again with a forbidden
-phrase in every place of a text. *dropped*: the call works without the parameter, which `x-asl-dropped` names. *refused*: the SDK
-raises after one attempt and the model server sees nothing. *blocked*: what a safety decision looks like. Answers are screened at
-every level, by the controls that the level switches on.
+answer comes back. *works, screened*: the same, and the texts are judged: the case is proven again with a forbidden phrase where
+they stand. *works without*: the call works, and what was asked for is a header or a query, none of which is forwarded. *dropped*:
+the call works without the parameter, which `x-asl-dropped` names. *refused*: the SDK raises after one attempt and the model server
+sees nothing. *blocked*: what a safety decision looks like. Answers are screened at every level, by the controls that it switches on.
 
 """
 TITLES = {
     "openai": ("The openai package", "openai"),
     "anthropic": ("The anthropic package", "anthropic"),
-    "langchain": ("LangChain", "langchain-openai"),
+    "langchain": ("LangChain", "langchain-openai", "langchain-anthropic"),
     "litellm": ("LiteLLM's client", "litellm"),
 }
 
@@ -37,12 +37,17 @@ def sdk_page(root: Path) -> str:
 
 
 def _section(name: str, cases: Iterable[Case], pins: str) -> str:
-    title, package = TITLES[name]
-    found = re.search(rf"^{package}==(\S+)$", pins, re.MULTILINE)
-    assert found is not None, f"{package} is not pinned"
-    lines = [f"## {title}", "", f"Proven with {package} {found[1]}.", ""]
+    title, *packages = TITLES[name]
+    proven = " and ".join(f"{package} {_version(package, pins)}" for package in packages)
+    lines = [f"## {title}", "", f"Proven with {proven}.", ""]
     lines += ["| feature | ASL-1 | ASL-2 | ASL-3 | what to know |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *map(_row, cases), "", ""])
+
+
+def _version(package: str, pins: str) -> str:
+    found = re.search(rf"^{package}==(\S+)$", pins, re.MULTILINE)
+    assert found is not None, f"{package} is not pinned"
+    return found[1]
 
 
 def _row(case: Case) -> str:
