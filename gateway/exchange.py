@@ -54,7 +54,7 @@ class Feature(StrEnum):
     UNKNOWN_FIELD = "unknown_field"  # an unknown top-level field; dropped where the profile does not refuse it
     LOGPROBS = "logprobs"
     LOGIT_BIAS = "logit_bias"
-    GRAMMAR = "grammar"  # guided decoding by regex, grammar or choice
+    GRAMMAR = "grammar"  # decoding guided by a regular expression (in a schema too), a grammar or a choice
     PREFILL = "prefill"  # the last turn is an assistant turn that the model continues
     MEDIA = "media"  # inline images, audio, files
     OPAQUE = "opaque"  # signed or encrypted reasoning that no view can read
@@ -120,7 +120,7 @@ class Exchange:
     leaves: tuple[Leaf, ...]
     body: Mapping[str, Any]
     uses: tuple[Use, ...] = ()
-    dropped: tuple[str, ...] = ()  # paths of unknown top-level fields that are not in ``body``
+    dropped: tuple[str, ...] = ()  # names of unknown fields, and of copies in messages, that are not in ``body``
     usage_asked: bool = True  # OpenAI streams send usage only when asked for
     size: int = 0  # bytes of the client's body
 

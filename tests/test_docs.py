@@ -11,6 +11,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from support.codes import codes  # noqa: E402
 from support.policies import built_in  # noqa: E402
+from support.sdk.table import sdk_page  # noqa: E402
 
 from gateway.cli.main import app  # noqa: E402  # the path must be set first when run as a script
 from gateway.controls.magic import MAGIC  # noqa: E402
@@ -27,6 +28,7 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 REASONS = ROOT / "docs" / "reasons.md"
 WIRE = ROOT / "docs" / "wire.md"
 ERRORS = ROOT / "docs" / "errors.md"
+SDK = ROOT / "docs" / "sdk.md"
 
 
 def between(text: str, name: str) -> str:
@@ -55,7 +57,10 @@ def wire() -> str:
     head = (
         "# What happens to each field\n\nGenerated from the parsers' own tables; `python tests/test_docs.py` rewrites it.\n"
         "*Screened*: every string of it is judged. *Inert*: enumerated, a flag, or a number in its range. *Refused*: 400 naming it.\n"
-        "What is not listed is dropped at the top level and named in `x-asl-dropped`, and refused inside messages and tools.\n\n"
+        "What is not listed is dropped at the top level and named in `x-asl-dropped`, and refused inside messages and tools\n"
+        "(but for `parsed` and `parsed_arguments`, the SDK's own copies of texts beside them, which are dropped and named too).\n"
+        "`/v1/messages/count_tokens` takes the fields of messages; those that are about the answer are dropped there.\n"
+        "[sdk.md](sdk.md) says what that means to an application.\n\n"
     )
     return head + field_table()
 
@@ -63,6 +68,11 @@ def wire() -> str:
 def test_every_field_is_documented() -> None:
     """docs/wire.md is what the parsers do."""
     assert WIRE.read_text() == wire()
+
+
+def test_every_sdk_feature_is_documented() -> None:
+    """docs/sdk.md is what the tests of the SDKs prove."""
+    assert SDK.read_text() == sdk_page(ROOT)
 
 
 def test_the_level_table_is_the_profiles() -> None:
@@ -141,6 +151,7 @@ def rewrite() -> None:
     README.write_text(text.replace(begin + between(text, "levels"), begin + levels_table(), 1))
     CONFIGURATION.write_text(configuration())
     WIRE.write_text(wire())
+    SDK.write_text(sdk_page(ROOT))
 
 
 if __name__ == "__main__":

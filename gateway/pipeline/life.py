@@ -69,6 +69,15 @@ KNOWN_DROPPED = frozenset(
         "cache_salt",
         "priority",
     }
+    | {
+        "moderation",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "diagnostics",
+        "fallbacks",
+        "inference_geo",
+        "speed",
+    }
 )
 
 

@@ -14,6 +14,7 @@ from gateway.wire import strict
 from gateway.wire.anthropic_content import ASSISTANT, USER, cache_control, content
 from gateway.wire.base import WireLimits
 from gateway.wire.node import Found, Node
+from gateway.wire.schema import report, schema
 from gateway.wire.treatment import Treatment
 from gateway.wire.voice import OPERATOR, Voice, leaf, tree, turn_start
 
@@ -42,11 +43,15 @@ FIELDS: dict[str, Treatment] = {
     "mcp_servers": Treatment.REFUSED,
     "context_management": Treatment.REFUSED,
     "output_format": Treatment.REFUSED,
+    "thread": Treatment.REFUSED,
+    "compaction": Treatment.REFUSED,
 }
 
+_ALWAYS = frozenset({"max_tokens", "messages"})
 
-def parse(body: bytes, limits: WireLimits) -> Exchange:
-    """Raises BadRequest or TooLarge naming the field at fault."""
+
+def parse(body: bytes, limits: WireLimits, *, counting: bool = False) -> Exchange:
+    """Raises BadRequest or TooLarge naming the field at fault. ``counting`` where no answer is asked for, nor its bound."""
     raw = strict.loads(body, limits)
     root = Node(raw, "", Found(limits.leaves))
     for name in raw:
@@ -56,7 +61,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     model = root.member("model")
     if not 0 < len(model.string()) <= 256:
         raise model.fault("must be a name of 1 to 256 characters")
-    vetted = _vetted(root)
+    vetted = _vetted(root, _ALWAYS - {"max_tokens"} if counting else _ALWAYS)
     return Exchange(
         dialect=DIALECT,
         model=model.string(),
@@ -70,15 +75,18 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     )
 
 
-def _vetted(root: Node) -> dict[str, Any]:
+def _vetted(root: Node, always: frozenset[str]) -> dict[str, Any]:
     """The body without its model; fields that are null and may be absent are left out."""
-    for name in ("max_tokens", "messages"):
+    for name in sorted(always):
         root.member(name)
-    return {
+    vetted = {
         name: vet(root.member(name))
         for name, vet in _PARTS.items()
-        if root.has(name) and (root.get(name) is not None or name in {"max_tokens", "messages"})
+        if root.has(name) and (root.get(name) is not None or name in always)
     }
+    if vetted.get("tools") and vetted.get("tool_choice", {}).get("type") in {"any", "tool"}:
+        _must_call(root.member("tools"))
+    return vetted
 
 
 def _system(node: Node) -> Any:
@@ -122,11 +130,18 @@ def _tool(node: Node) -> dict[str, Any]:
     out["name"] = leaf(node.member("name"), OPERATOR, Channel.TOOL_DEFINITION)
     if node.get("description") is not None:
         out["description"] = leaf(node.member("description"), OPERATOR, Channel.TOOL_DEFINITION)
-    out["input_schema"] = tree(node.member("input_schema").object(), OPERATOR, Channel.TOOL_DEFINITION)
+    out["input_schema"] = schema(node.member("input_schema"), steers=node.get("strict") is True)
     if node.get("input_examples") is not None:
         examples = node.member("input_examples").items()
         out["input_examples"] = [tree(each.object(), OPERATOR, Channel.TOOL_DEFINITION) for each in examples]
     return {**out, **_tool_settings(node)}
+
+
+def _must_call(tools: Node) -> None:
+    """The model must call a tool, so that its server may write the input by the schema, strict or not."""
+    for item in tools.items():
+        if item.get("strict") is not True:
+            report(item.member("input_schema"))
 
 
 def _tool_settings(node: Node) -> dict[str, Any]:
@@ -185,8 +200,7 @@ def _output_config(node: Node) -> dict[str, Any]:
     if node.get("format") is not None:
         form = node.member("format").only("type", "schema")
         kind = form.member("type").choice("json_schema")
-        schema = tree(form.member("schema").object(), OPERATOR, Channel.TOOL_DEFINITION)
-        out["format"] = {"type": kind, "schema": schema}
+        out["format"] = {"type": kind, "schema": schema(form.member("schema"), steers=True)}
     return out
 
 

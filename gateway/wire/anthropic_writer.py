@@ -61,6 +61,10 @@ _ZERO = Usage(0, 0)
 _NO_IDS = ("", "")
 
 
+# Refused fields without which a client of the SDK's goes on by itself, when it is told in the API's words.
+_DETAILS = {"thread": "thread_unsupported_request"}
+
+
 def error_body(error: GatewayError, request_id: str | None = None) -> dict[str, Any]:
     """The dialect's error object. ``code`` is ours (clients of this dialect ignore it): it tells operators the exact cause."""
     kind = error.kind if error.kind in ERROR_TYPES else "api_error"
@@ -71,6 +75,8 @@ def error_body(error: GatewayError, request_id: str | None = None) -> dict[str, 
     inner: dict[str, Any] = {"type": kind, "message": error.message, "code": error.code}
     if error.param is not None:
         inner["param"] = error.param
+        if error.param in _DETAILS:
+            inner["details"] = {"error_code": _DETAILS[error.param]}
     body: dict[str, Any] = {"type": "error", "error": inner}
     return body if request_id is None else {**body, "request_id": request_id}
 

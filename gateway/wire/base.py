@@ -82,7 +82,7 @@ class Dialect(Protocol):
 
     @property
     def id(self) -> str:
-        """``openai.chat`` or ``anthropic.messages``; a label value of metrics."""
+        """``openai.chat``, ``anthropic.messages`` or ``anthropic.count_tokens``; a label value of metrics."""
 
     @property
     def path(self) -> str:

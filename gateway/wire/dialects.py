@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.wire.anthropic_count import AnthropicCountTokens
 from gateway.wire.anthropic_messages import AnthropicMessages
 from gateway.wire.base import Dialect
 from gateway.wire.openai_chat import OpenAIChat
@@ -9,4 +10,4 @@ from gateway.wire.openai_chat import OpenAIChat
 
 def dialects() -> tuple[Dialect, ...]:
     """All of them; OpenAI's first, in whose shape faults without a dialect are told."""
-    return (OpenAIChat(), AnthropicMessages())
+    return (OpenAIChat(), AnthropicMessages(), AnthropicCountTokens())

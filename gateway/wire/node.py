@@ -23,6 +23,7 @@ class Found:
     limit: int
     leaves: list[Leaf] = field(default_factory=list)
     uses: list[Use] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)  # names of keys inside messages that are left out, each once
 
     def add(self, leaf: Leaf) -> None:
         """Raises TooLarge beyond the limit."""
@@ -144,6 +145,11 @@ class Node:
     def use(self, feature: Feature) -> None:
         """Report a feature that a profile may refuse."""
         self.found.uses.append(Use(feature, self.path))
+
+    def drop(self, name: str) -> None:
+        """Leave a key of this object out, and say so where it held something."""
+        if self.given(name) and name not in self.found.dropped:
+            self.found.dropped.append(name)
 
     def _no_object(self) -> BadRequest:
         return self.fault("must be an object")

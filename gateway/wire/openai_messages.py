@@ -13,6 +13,8 @@ from gateway.wire.voice import Voice, leaf, turn_start
 
 ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # some models' templates need the dots and colons
 ASSISTANT = "assistant"
+# OpenAI's SDK reads answers into objects, and sends its copies back beside the texts that they were read from.
+PARSED, PARSED_ARGUMENTS = "parsed", "parsed_arguments"
 # Who a role is, and the keys that its messages may have beside ``role``, ``content`` and ``name``.
 ROLES: dict[str, tuple[Role, Origin, tuple[str, ...]]] = {
     "system": (Role.SYSTEM, Origin.OPERATOR, ()),
@@ -21,7 +23,7 @@ ROLES: dict[str, tuple[Role, Origin, tuple[str, ...]]] = {
     ASSISTANT: (
         Role.ASSISTANT,
         Origin.MODEL_HISTORY,
-        ("refusal", "tool_calls", "function_call", "reasoning_content", "reasoning", "audio", "annotations"),
+        ("refusal", "tool_calls", "function_call", "reasoning_content", "reasoning", "audio", "annotations", PARSED),
     ),
     "tool": (Role.TOOL, Origin.THIRD_PARTY, ("tool_call_id",)),
     "function": (Role.TOOL, Origin.THIRD_PARTY, ()),
@@ -60,6 +62,7 @@ def _assistant(node: Node, voice: Voice) -> dict[str, Any]:
     for key in ("audio", "annotations"):
         if node.given(key) and node.member(key).value != []:
             raise node.member(key).fault("this field is not supported")
+    node.drop(PARSED)
     out: dict[str, Any] = {
         key: leaf(node.member(key), voice, Channel.REASONING) for key in _REASONING if node.given(key)
     }
@@ -90,7 +93,8 @@ def _call(node: Node, voice: Voice) -> dict[str, Any]:
 
 def _function(node: Node, voice: Voice) -> dict[str, Any]:
     """The arguments are a string of JSON: screened as it stands, and once more as the model server decodes it."""
-    node.only("name", "arguments")
+    node.only("name", "arguments", PARSED_ARGUMENTS)
+    node.drop(PARSED_ARGUMENTS)
     out = {key: leaf(node.member(key), voice, Channel.TOOL_CALL) for key in ("name", "arguments")}
     if inside := strings_inside(out["arguments"]):
         path = f"{node.path}.arguments~decoded"

@@ -16,7 +16,7 @@ from gateway.wire import strict
 from gateway.wire.base import WireLimits
 from gateway.wire.node import Found, Node, plain
 from gateway.wire.openai_messages import messages
-from gateway.wire.openai_tools import response_format, tool_choice, tools
+from gateway.wire.openai_tools import must_call, response_format, tool_choice, tools
 from gateway.wire.treatment import Treatment
 from gateway.wire.voice import OPERATOR, leaf, tree
 
@@ -123,6 +123,7 @@ _TEMPLATE = "changes the text that the model reads"
 _LEGACY = "answers in the legacy shape; send tools instead"
 _LOGPROBS = "as logprobs, which a profile may refuse; else dropped, since they are never relayed"
 _GRAMMAR = "reported as grammar, which a profile may refuse; schemas are taken in response_format"
+_REGEX = "a regular expression in a schema that steers the answer is reported as grammar"
 _SEARCH = "steers the search for an answer, not what is asked"
 _CACHE = "steers a cache that tenants share"
 _TOKENS = "works on tokens, which nobody can screen"
@@ -130,9 +131,9 @@ _TOKENS = "works on tokens, which nobody can screen"
 FIELDS: dict[str, Field] = {
     "model": Field(Treatment.ROUTED, "replaced by the canonical name"),
     "messages": _screened(messages),
-    "tools": _screened(tools, "functions only"),
+    "tools": _screened(tools, f"functions only; {_REGEX}"),
     "tool_choice": _screened(tool_choice),
-    "response_format": _screened(response_format, "text, json_object, json_schema"),
+    "response_format": _screened(response_format, f"text, json_object, json_schema; {_REGEX}"),
     "stop": _screened(_stop),
     "user": _screened(_word),
     "safety_identifier": _screened(_word),
@@ -237,7 +238,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
         leaves=tuple(root.found.leaves),
         body=vetted,
         uses=(*(Use(_dropped_feature(name), name) for name in unknown), *root.found.uses),
-        dropped=(*unknown, *unsent),
+        dropped=tuple(dict.fromkeys((*unknown, *unsent, *root.found.dropped))),
         usage_asked=not stream or bool((raw.get("stream_options") or {}).get("include_usage")),
         size=len(body),
     )
@@ -263,6 +264,8 @@ def _vetted(root: Node) -> dict[str, Any]:
             value = vet(root.member(name))
             if value is not None:
                 out[name] = value
+    if out.get("tools") and out.get("tool_choice", "auto") not in ("auto", "none"):
+        must_call(root.member("tools"))
     if out.get("stream"):
         out["stream_options"] = {"include_usage": True}  # for our own records; the writer keeps it from who did not ask
     elif root.given("stream_options"):

@@ -6,7 +6,8 @@ from typing import Any
 
 from gateway.exchange import Channel
 from gateway.wire.node import Node
-from gateway.wire.voice import OPERATOR, leaf, tree
+from gateway.wire.schema import report, schema
+from gateway.wire.voice import OPERATOR, leaf
 
 
 def tools(node: Node) -> list[dict[str, Any]]:
@@ -17,20 +18,29 @@ def tools(node: Node) -> list[dict[str, Any]]:
 def _tool(node: Node) -> dict[str, Any]:
     kind = node.member("type").choice("function", fault="only tools of type 'function' are supported")
     node.only("type", "function")
-    return {"type": kind, "function": _described(node.member("function"), "parameters")}
+    function = node.member("function")
+    return {"type": kind, "function": _described(function, "parameters", steers=function.get("strict") is True)}
 
 
-def _described(node: Node, schema: str) -> dict[str, Any]:
-    """A name, perhaps a description, perhaps a JSON schema under the key ``schema``, perhaps ``strict``."""
-    node.only("name", "description", schema, "strict")
+def _described(node: Node, shape: str, *, steers: bool) -> dict[str, Any]:
+    """A name, perhaps a description, perhaps a JSON schema under the key ``shape``, perhaps ``strict``."""
+    node.only("name", "description", shape, "strict")
     out: dict[str, Any] = {"name": leaf(node.member("name"), OPERATOR, Channel.TOOL_DEFINITION)}
     if node.given("description"):
         out["description"] = leaf(node.member("description"), OPERATOR, Channel.TOOL_DEFINITION)
-    if node.given(schema):
-        out[schema] = tree(node.member(schema).object(), OPERATOR, Channel.TOOL_DEFINITION)
+    if node.given(shape):
+        out[shape] = schema(node.member(shape), steers=steers)
     if node.given("strict"):
         out["strict"] = node.member("strict").flag()
     return out
+
+
+def must_call(tools: Node) -> None:
+    """The model must call a tool, so that its server may write the arguments by the schema, strict or not."""
+    for item in tools.items():
+        function = item.member("function")
+        if function.given("parameters") and function.get("strict") is not True:
+            report(function.member("parameters"))
 
 
 def tool_choice(node: Node) -> Any:
@@ -50,4 +60,4 @@ def response_format(node: Node) -> dict[str, Any]:
         node.only("type")
         return {"type": kind}
     node.only("type", kind)
-    return {"type": kind, kind: _described(node.member(kind), "schema")}
+    return {"type": kind, kind: _described(node.member(kind), "schema", steers=True)}

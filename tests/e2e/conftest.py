@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from support.loops import looping, playing, speaks
 from support.running import Running, command, flags, gateway, until
@@ -32,13 +31,7 @@ class Stage:
 
     def asked(self) -> int:
         """Exchanges that the gateway has concluded."""
-        return asked(self.running)
-
-
-def asked(running: Running) -> int:
-    """Exchanges that the gateway has concluded, from its metrics."""
-    lines = httpx.get(running.admin + "/metrics", trust_env=False).text.splitlines()
-    return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("asl_gateway_requests_total{")))
+        return self.running.asked()
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +87,10 @@ def once() -> Callable[[Running, Callable[[], Any]], None]:
     """Checks that an act of a client is exactly one exchange at the gateway, although clients retry by default."""
 
     def check(running: Running, act: Callable[[], Any]) -> None:
-        before = asked(running)
+        before = running.asked()
         act()
-        until(lambda: asked(running) > before)
-        assert asked(running) == before + 1
+        until(lambda: running.asked() > before)
+        assert running.asked() == before + 1
 
     return check
 

@@ -72,6 +72,13 @@ class Running:
         """What /readyz says."""
         return httpx.get(self.admin + "/readyz", trust_env=False, timeout=SECONDS, verify=self.verify)
 
+    def asked(self) -> int:
+        """Exchanges that it has concluded, from its metrics."""
+        lines = httpx.get(self.admin + "/metrics", trust_env=False, timeout=SECONDS).text.splitlines()
+        return int(
+            sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("asl_gateway_requests_total{"))
+        )
+
     def log(self) -> str:
         """All of standard error so far."""
         return self.errors.read_text()

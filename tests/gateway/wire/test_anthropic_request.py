@@ -343,3 +343,20 @@ def test_empty_settings_are_kept_empty() -> None:
     assert body["output_config"] == body["metadata"] == {}
     assert body["thinking"] == {"type": "adaptive"}
     assert body["tools"] == [{"name": "x", "input_schema": {}, "cache_control": None}]
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "look"}])
+def test_a_tool_that_must_be_called_steers_by_its_schema(choice: dict[str, str]) -> None:
+    """A regular expression in a tool's schema is grammar where the model must call, and a text where it may."""
+    tool: dict[str, Any] = {"name": "look", "input_schema": {"properties": {"code": {"pattern": "a+"}}}}
+    used = (Use(Feature.GRAMMAR, "tools[0].input_schema.properties.code.pattern"),)
+
+    def uses(**more: Any) -> tuple[Use, ...]:
+        messages = [{"role": "user", "content": "x"}]
+        body = {"model": "m", "max_tokens": 1, "messages": messages, "tools": [tool], **more}
+        return parse(json.dumps(body).encode(), LIMITS).uses
+
+    assert uses(tool_choice=choice) == used
+    assert uses() == uses(tool_choice={"type": "auto"}) == uses(tool_choice={"type": "none"}) == ()
+    tool["strict"] = True
+    assert uses() == uses(tool_choice=choice) == used

@@ -335,3 +335,10 @@ def test_a_kind_that_the_dialect_does_not_know_is_an_api_error() -> None:
     error = GatewayError("no")
     error.kind = "server_error"
     assert error_body(error)["error"]["type"] == "api_error"
+
+
+def test_a_client_without_threads_is_told_in_the_apis_words() -> None:
+    """The SDK's tool runner goes on without a thread when it reads this code, and without it gives up."""
+    error = BadRequest("thread: this field is not supported", param="thread")
+    assert error_body(error)["error"]["details"] == {"error_code": "thread_unsupported_request"}
+    assert "details" not in error_body(BadRequest("no", param="container"))["error"]

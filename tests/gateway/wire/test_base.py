@@ -7,7 +7,7 @@ import pytest
 from gateway.wire.base import upstream_headers
 from gateway.wire.dialects import dialects
 
-OPENAI, ANTHROPIC = dialects()
+OPENAI, ANTHROPIC, COUNT = dialects()
 
 
 @pytest.mark.parametrize(("stream", "accept"), [(True, "text/event-stream"), (False, "application/json")])
@@ -25,5 +25,6 @@ def test_the_headers_are_ours_alone(stream: bool, accept: str) -> None:
 
 def test_anthropic_servers_are_told_the_version() -> None:
     """Their API requires the header."""
-    headers = upstream_headers(ANTHROPIC, stream=False, request_id="r-1", extra={})
-    assert headers[-1] == ("anthropic-version", "2023-06-01")
+    for dialect in (ANTHROPIC, COUNT):
+        headers = upstream_headers(dialect, stream=False, request_id="r-1", extra={})
+        assert headers[-1] == ("anthropic-version", "2023-06-01")

@@ -14,6 +14,7 @@ def test_openai_comes_first() -> None:
     assert [(dialect.id, dialect.path) for dialect in dialects()] == [
         ("openai.chat", "/v1/chat/completions"),
         ("anthropic.messages", "/v1/messages"),
+        ("anthropic.count_tokens", "/v1/messages/count_tokens"),
     ]
 
 

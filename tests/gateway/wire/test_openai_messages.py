@@ -243,3 +243,24 @@ def test_faults_name_their_path(message: Any, path: str) -> None:
 def test_a_conversation_has_a_message() -> None:
     """An empty list is refused."""
     assert refused() == "messages"
+
+
+def test_the_sdks_copies_are_left_out_and_named() -> None:
+    """What OpenAI's SDK read from a text and sends back beside it does not reach the model; the text does."""
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "n", "arguments": "{}", "parsed_arguments": {"a": "x1"}},
+    }
+    turns = [
+        {"role": "assistant", "content": "a1", "parsed": {"name": "x2"}, "tool_calls": [call, call]},
+        {"role": "user", "content": "u1"},
+    ]
+    node = Node(turns, "messages", Found(99))
+    out = messages(node)
+    assert node.found.dropped == ["parsed", "parsed_arguments"]
+    sent = json.dumps(out)
+    assert not [word for word in ("x1", "x2", "parsed") if word in sent]
+    empty = Node([{"role": "assistant", "content": "a1", "parsed": None}, turns[1]], "messages", Found(99))
+    assert messages(empty)[0] == {"role": "assistant", "content": "a1"}
+    assert not empty.found.dropped

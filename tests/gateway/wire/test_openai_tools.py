@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from gateway.errors import BadRequest
-from gateway.exchange import Channel, Origin, Role
+from gateway.exchange import Channel, Feature, Origin, Role
+from gateway.wire.base import WireLimits
 from gateway.wire.node import Found, Node
+from gateway.wire.openai_request import parse
 from gateway.wire.openai_tools import response_format, tool_choice, tools
 
 FUNCTION = {"name": "n1", "description": "d1", "parameters": {"type": "object"}, "strict": True}
@@ -116,3 +119,21 @@ def test_faults_name_their_path(check: Callable[[Node], Any], value: Any, param:
     with pytest.raises(BadRequest) as caught:
         vet(check, value)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look"}}])
+def test_a_tool_that_must_be_called_steers_by_its_schema(choice: object) -> None:
+    """A regular expression in a tool's schema is grammar where the model must call, and a text where it may."""
+    shape = {"properties": {"code": {"pattern": "a+"}}}
+    given: list[Any] = [{"type": "function", "function": {"name": "look", "parameters": shape}},
+             {"type": "function", "function": {"name": "bare"}}]  # fmt: skip
+    path = "tools[0].function.parameters.properties.code.pattern"
+
+    def uses(**more: object) -> list[tuple[Feature, str]]:
+        body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": given, **more}
+        return [(use.feature, use.path) for use in parse(json.dumps(body).encode(), WireLimits()).uses]
+
+    assert uses(tool_choice=choice) == [(Feature.GRAMMAR, path)]
+    assert uses() == uses(tool_choice="auto") == uses(tool_choice="none") == []
+    given[0]["function"]["strict"] = True
+    assert uses() == uses(tool_choice=choice) == [(Feature.GRAMMAR, path)]
