@@ -14,6 +14,7 @@ import structlog
 
 from classifiers.base import Classifier, ClassifierError
 from classifiers.catalogue import create
+from gateway.app.heads import HeadMover
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
 from gateway.app.readiness import Readiness
 from gateway.app.serving import ListenError, Server, listen, server, url_of
@@ -38,7 +39,6 @@ from gateway.policy.holder import SnapshotHolder
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.load import secret_of
 from gateway.settings.model import ModelSettings, Settings
-from gateway.state.base import Head
 from gateway.state.sqlite import SqliteStore
 from gateway.terms import RuleSet
 from gateway.upstream import Deadlines, Upstream
@@ -131,13 +131,11 @@ class Gateway:
     def _open_ledger(self) -> FileSink:
         slot = claim(self._state / "ledger")
         head = self.store.head(slot.replica)
-
-        def set_head(replica: str, sequence: int, digest: str) -> None:
-            self.store.set_head(Head(replica, sequence, digest))
-
+        mover = HeadMover(self.store)
+        self._open.push_async_callback(asyncio.to_thread, mover.close)
         try:
             return open_ledger(
-                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, set_head
+                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, mover.move
             )
         except LedgerError:
             slot.release()
@@ -231,7 +229,7 @@ class Gateway:
         self.metrics.set("ledger_queue_depth", self.ledger.depth)
         self.metrics.set("in_flight", self.limits.exchanges)
         self.metrics.set("reserved_bytes", self.limits.reserved)
-        self.refusals.flush(before=int(self._clock.wall()))
+        self.refusals.flush(but=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:
         """Put new models, levels and rules in force; listeners, state and limits need a restart.

@@ -9,25 +9,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.faulting import Heard, Scene, chains, rows, scene, sound, stream
+from support.faulting import Heard, Scene, chains, gated, rows, scene, sound, stream
 from support.loops import speaks
 from support.running import CHAT, SECONDS, question, until
 
 from gateway.demo.answers import Said
-from gateway.demo.scripted import Handler, Recorded, Script, Until
 from loadtests.kill_cycles import Tally, cycles
 
 LONG = Said(("The boats come back with the tide, and the harbour lies still. " * 8,) * 4000)
-
-
-def gated(heard: Heard, said: Said) -> Handler:
-    """A stream that stops after its first words until something has happened."""
-
-    def answer(request: Recorded) -> Script:
-        whole = speaks(said)(request)
-        return (*whole[:6], Until(heard), *whole[6:])  # type: ignore[arg-type]  # it has the one method that is used
-
-    return answer
 
 
 def unread(one: Scene) -> socket.socket:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from gateway.demo.answers import Said
-from gateway.demo.scripted import Handler, Script, ScriptedUpstream
+from gateway.demo.scripted import Handler, Recorded, Script, ScriptedUpstream, Until
 from gateway.ledger.rows import parse
 from gateway.ledger.verify import Chain, export, verify
 from gateway.state.sqlite import heads
@@ -98,6 +98,16 @@ class Heard:
             await asyncio.sleep(0.005)
 
 
+def gated(heard: Heard, said: Said) -> Handler:
+    """A stream that stops after its first words until something has happened."""
+
+    def answer(request: Recorded) -> Script:
+        whole = speaks(said)(request)
+        return (*whole[:6], Until(heard), *whole[6:])  # type: ignore[arg-type]  # it has the one method that is used
+
+    return answer
+
+
 def stream(running: Running, heard: Heard | None = None, **more: Any) -> bytes:
     """One streamed chat completion, as far as it came; ``heard`` is set with its first bytes."""
     return _stream(running, heard, **more)[1]
@@ -152,10 +162,14 @@ def rule_file(folder: Path, **more: Any) -> Path:
 
 @contextlib.contextmanager
 def scene(
-    folder: Path, environment: Mapping[str, str] | None = None, answer: Script | Handler = GOOD, **more: Any
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    answer: Script | Handler = GOOD,
+    expires: str | None = None,
+    **more: Any,
 ) -> Iterator[Scene]:
     """A gateway with a rule against the canary phrase, in front of a scripted model server; keywords are keys of the file."""
-    rules = str(rule_file(folder))
+    rules = str(rule_file(folder, **({"expires": expires} if expires else {})))
     with playing() as upstream:
         upstream.script(answer)
         path = config(folder, upstream.url, **{"rules": rules, **more})
