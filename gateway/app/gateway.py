@@ -204,7 +204,7 @@ class Gateway:
             data.close()
             raise
         plane = DataPlane(self.pipeline, dialects(), self.holder, self.refusals, int(self._clock.wall()))
-        edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts))
+        edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts), sparing=True)
         loopback = EdgeSettings(limits.head, limits.body, limits.write, _admin_hosts(admin))
         listeners = (
             (data, server(plane, edge_protocol(edge, self.refusals.count), limits.keep_alive, limits.drain)),

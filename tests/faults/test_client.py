@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 
 import pytest
 from support.faulting import Scene, scene
 from support.loops import speaks
-from support.running import CHAT, SECONDS, question, until
+from support.running import SECONDS, request, until
 
 from gateway.demo.answers import Said
 from gateway.demo.scripted import Sleep
@@ -28,13 +27,6 @@ def connected(one: Scene) -> socket.socket:
     """A plain connection to the data plane."""
     host, port = one.running.data.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), SECONDS)
-
-
-def request(**more: object) -> bytes:
-    """A chat request as bytes."""
-    body = json.dumps(question(**more)).encode()  # type: ignore[arg-type]  # plain JSON
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
 
 
 def abandoned(one: Scene, leave: socket.socket) -> dict[str, str | int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import threading
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.faulting import Heard, Scene, chains, gated, rows, scene, sound, stream
 from support.loops import speaks
-from support.running import CHAT, SECONDS, question, until
+from support.running import SECONDS, request, until
 
 from gateway.demo.answers import Said
 from loadtests.kill_cycles import Tally, cycles
@@ -25,9 +24,7 @@ def unread(one: Scene) -> socket.socket:
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect((host, int(port)))
-    body = json.dumps(question(stream=True)).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    client.sendall(head.encode() + body)
+    client.sendall(request(stream=True))
     return client
 
 
