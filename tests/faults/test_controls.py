@@ -98,6 +98,7 @@ async def _mended(b: Bench, broken: list[Broken]) -> None:
     for control in broken:
         control.fault = Fault.NONE
     b.clock.advance(60)  # a control that rests after missed deadlines is asked again
+    b.holder.swap(patient(policy(revision=2), 30_000))
     b.script(says(OPENAI, Said(TEXT), stream=True))
     client = await _ask(b)
     assert (client.answer.text, b.outcome["outcome"]) == ("".join(TEXT), "served")
