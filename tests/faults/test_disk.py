@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.disk import FailingDisk, failing_disk, fill, mount, small_disk
-from support.faulting import Scene, rows, scene, sound, stream
-from support.running import command, flags, until
+from support.faulting import Heard, Scene, gated, rows, scene, sound, stream
+from support.running import SECONDS, command, flags, until
 
 from gateway.cli.exits import Exit
+from gateway.demo.answers import Said
+from gateway.state.sqlite import heads
 
 FAULTS = {
     "write-ENOSPC": errno.ENOSPC,
@@ -67,6 +70,26 @@ def test_a_ledger_that_cannot_be_written(one: Scene, disk: FailingDisk, case: st
     assert sent <= {row["request"] for row in one.rows("intent")}
 
 
+def test_a_ledger_that_fails_under_a_stream(one: Scene, disk: FailingDisk) -> None:
+    """A stream whose intent row is on disk comes to its end; its outcome is among what the gap row counts."""
+    go, heard, got = Heard(), Heard(), list[bytes]()
+    gaps, outcomes = len(one.rows("gap")), len(one.rows("outcome"))
+    one.upstream.script(gated(go, Said(("The harbour lies still. ",) * 12)))
+    asked = len(one.upstream.requests)
+    reader = threading.Thread(target=lambda: got.append(stream(one.running, heard)))
+    reader.start()
+    until(lambda: len(one.upstream.requests) > asked)
+    until(lambda: heads(one.running.state / "gateway.db")["r1"][0] >= int(one.rows("intent")[-1]["seq"]))
+    with disk.failing("write", errno.EIO):
+        go.set()
+        reader.join(SECONDS)
+        assert until(lambda: one.running.ready().json()["reasons"]) == ["ledger_not_writable"]
+    recovered(one)
+    assert got[0].endswith(b"data: [DONE]\n\n")
+    assert len(one.rows("outcome")) == outcomes + 2  # those of the recovery
+    assert sum(int(row["lost"]) for row in one.rows("gap")[gaps:]) >= 1
+
+
 def test_a_raise_needs_no_ledger(one: Scene, disk: FailingDisk) -> None:
     """While the ledger cannot write, a level can still be raised and nothing can be loosened."""
     brake = {"level": "asl-5", "owner": "operator", "reason": "a test"}
@@ -94,7 +117,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
         served = len(one.upstream.requests)
         refused(one)
         assert len(one.upstream.requests) == served
+        brake = {"level": "asl-4", "owner": "operator", "reason": "a test"}
+        raised = one.running.api("POST", "/models/demo-model/brakes", json=brake).status_code == 201
+        level = one.running.api("GET", "/models/demo-model").json()["in_force"]
+        assert level == (
+            "asl-4" if raised else "asl-3"
+        )  # the answer of a raise is the truth, whether there was room or not
         ballast.unlink()
+        if raised:
+            until(lambda: one.running.ready().status_code == 200)
+            over = {"owner": "operator", "reason": "the test is over"}
+            assert one.running.api("DELETE", "/models/demo-model/brakes", json=over).status_code == 200
         recovered(one)
         assert one.running.stop() == 0
         intents = {row["request"] for row in rows(one.running.state, "intent")}

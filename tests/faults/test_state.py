@@ -148,6 +148,20 @@ def test_a_database_that_is_missing_at_start(one: Scene, tmp_path: Path) -> None
         again.served()
 
 
+def test_a_registry_that_is_half_written(one: Scene, tmp_path: Path) -> None:
+    """Without a readable admin.json the command says so and ends with 1; the next start makes it anew."""
+    registry = one.running.state / "admin.json"
+    registry.write_text(registry.read_text()[:20])
+    code, out, errors = command("level", "show", "--state", str(one.running.state))
+    assert (code, out) == (Exit.FAILURE, "")
+    assert errors.startswith("asl-gateway: ")
+    one.served()
+    assert one.running.stop() == 0
+    with scene(tmp_path) as again:
+        assert command("level", "show", "--state", str(again.running.state))[0] == 0
+        again.served()
+
+
 @pytest.mark.parametrize("name", ["operator.token", "digest.key"])
 @pytest.mark.parametrize("spoilt", ["empty", "half_written", "unreadable"])
 def test_a_secret_that_cannot_be_read(tmp_path: Path, name: str, spoilt: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -206,6 +207,26 @@ def test_a_model_server_that_is_not_there(tmp_path: Path) -> None:
             made.served()
         finally:
             loop.run(made.upstream.__aexit__(None, None, None))
+
+
+def reloaded(one: Scene, path: Path, text: str) -> None:
+    """Another configuration, in force."""
+    before = one.running.log().count('"reloaded"')
+    path.write_text(text)
+    one.running.process.send_signal(signal.SIGHUP)
+    until(lambda: one.running.log().count('"reloaded"') > before)
+
+
+def test_a_model_server_without_an_address(tmp_path: Path) -> None:
+    """A name that does not resolve is a typed error and a row; with the name mended, a reload is enough."""
+    with scene(tmp_path) as one:
+        path = tmp_path / "gateway.yaml"
+        good = path.read_text()
+        reloaded(one, path, good.replace("http://127.0.0.1", "http://model.invalid"))
+        row, answer = one.outcome(one.running.chat)
+        assert (row["outcome"], answer.status_code in {502, 504}) == ("upstream_failed", True)
+        reloaded(one, path, good)
+        one.served()
 
 
 def test_the_screening_outlives_every_fault(one: Scene) -> None:
