@@ -11,13 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from support.canary import CANARY
-from support.faulting import Heard, Scene, gated, scene, sound, stream
+from support.faulting import Heard, Scene, gated, rows, scene, sound, stream
 from support.running import until
 from support.wall_clock import WallClock, wall_clock
 
 from gateway.demo.answers import Said
-from gateway.ledger.rows import parse
-from gateway.ledger.verify import export
 
 DAY = 86_400
 JUMPS = {"a_day_forward": DAY, "a_day_back": -DAY, "a_year_forward": 365 * DAY, "a_year_back": -365 * DAY}
@@ -38,7 +36,7 @@ def one(clock: WallClock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def times(state: Path) -> list[int]:
     """The times of all rows of the one chain, in its order."""
-    return [int(row["time_ms"]) for row in map(parse, export(state / "ledger"))]
+    return [int(row["time_ms"]) for row in rows(state)]
 
 
 def told(one: Scene) -> float:

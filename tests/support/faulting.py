@@ -54,9 +54,9 @@ class Scene:
         served(self.running)
 
 
-def rows(state: Path, kind: str) -> list[Row]:
-    """All rows of one kind in a state directory."""
-    return [row for row in map(parse, export(state / "ledger")) if row["kind"] == kind]
+def rows(state: Path, kind: str = "") -> list[Row]:
+    """All rows of one kind, or of every kind, in a state directory: chain by chain, oldest first."""
+    return [row for row in map(parse, export(state / "ledger")) if kind in {"", row["kind"]}]
 
 
 def total(running: Running, name: str, **labels: str) -> float:
