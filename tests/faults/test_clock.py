@@ -53,7 +53,7 @@ def jump_to(one: Scene, clock: WallClock, offset: int) -> None:
 
 
 def test_a_jump_under_a_stream(one: Scene, clock: WallClock) -> None:
-    """A day or a year, forward or back: streams in flight and exchanges after it are served; rows never go back in time; the level stays."""
+    """A day or a year, forth or back: streams in flight and exchanges after it are served; rows never go back in time; the level stays."""
     for offset in (DAY, -DAY, YEAR, -YEAR, 0):
         go, heard, got = Heard(), Heard(), list[bytes]()
         one.upstream.script(gated(go, Said(("The boats come back with the tide. ",) * 12)))

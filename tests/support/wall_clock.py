@@ -20,7 +20,9 @@ class WallClock:
         return {
             "LD_PRELOAD": str(found[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds until a jump is noticed; looking at each call costs a third of the CPU
+            "FAKETIME_NO_CACHE": "1",
+            # Without this its waits on conditions return at once where they are measured in monotonic time, and every thread spins.
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
         }
