@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support import ledger_conformance
+from support.descriptors import few_descriptors
 from support.fake_clock import FakeClock
 from support.memory_ledger import MemoryLedger
 
@@ -205,16 +205,10 @@ async def test_a_segment_that_cannot_be_opened_costs_nobody_else_a_file(
     sink = open_here(tmp_path, heads)
     while segments(tmp_path / "r1")[0].stat().st_size < 600:
         await sink.append(Kind.INTENT, {"decision": "d"}).durable()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    spare = os.open(os.devnull, os.O_RDONLY)
-    os.close(spare)  # the lowest free number: nothing can be opened under this limit
-    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
-    try:
+    with few_descriptors(0):
         for _ in range(2):
             with pytest.raises(LedgerError, match="Too many open files"):
                 await sink.append(Kind.INTENT, {"decision": "lost"}).written()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with (tmp_path / "victim").open("w+") as victim:
         await sink.append(Kind.INTENT, {"decision": "after"}).durable()
         assert victim.read() == ""
