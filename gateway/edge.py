@@ -13,6 +13,7 @@ from time import time
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.descriptors import scarce
 from gateway.edge_head import MAX_HEAD, MAX_LINE, Chunks, HeadRefused, bare_line_end, check_head
 from gateway.edge_peer import PEER, peer_of
 from gateway.exchange import Certificate
@@ -22,6 +23,14 @@ BODY_BYTES_PER_SECOND = 16 * 1024
 
 # From the goodbye to an idle client until its connection is gone.
 GOODBYE = 0.1
+
+_BUSY = (
+    b'{"error":{"message":"the gateway has too many connections","type":"api_error","param":null,"code":"overloaded"}}'
+)
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_BUSY), _BUSY)
+)
 
 REASONS = {
     400: "Bad Request",
@@ -40,6 +49,7 @@ class EdgeSettings:
     body: float = 30.0
     write: float = 30.0
     hosts: frozenset[bytes] = frozenset()
+    sparing: bool = False  # leave some file descriptors to others
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -61,6 +71,12 @@ class EdgeProtocol(HttpToolsProtocol):
         """A client connects; its head is awaited."""
         super().connection_made(transport)
         self._peer = peer_of(transport.get_extra_info("ssl_object"), time())
+        if self.edge.sparing and scarce(transport.get_extra_info("socket").fileno()):
+            self._closed = True
+            self.refused("out_of_descriptors")
+            transport.write(BUSY)
+            transport.close()
+            return
         self._await("head_timeout", self.edge.head)
 
     def connection_lost(self, exc: Exception | None) -> None:

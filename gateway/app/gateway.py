@@ -13,6 +13,7 @@ import structlog
 
 from classifiers.catalogue import create
 from gateway.app.classifying import Classifying
+from gateway.app.heads import HeadMover
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
 from gateway.app.listeners import Addresses, Applications, Listeners
 from gateway.app.readiness import Readiness
@@ -37,7 +38,6 @@ from gateway.policy.holder import SnapshotHolder
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.load import secret_of
 from gateway.settings.model import ModelSettings, Settings
-from gateway.state.base import Head
 from gateway.state.sqlite import SqliteStore
 from gateway.terms import RuleSet
 from gateway.upstream import Deadlines, Upstream
@@ -133,13 +133,11 @@ class Gateway:
     def _open_ledger(self) -> FileSink:
         slot = claim(self._state / "ledger")
         head = self.store.head(slot.replica)
-
-        def set_head(replica: str, sequence: int, digest: str) -> None:
-            self.store.set_head(Head(replica, sequence, digest))
-
+        mover = HeadMover(self.store)
+        self._open.push_async_callback(asyncio.to_thread, mover.close)
         try:
             return open_ledger(
-                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, set_head
+                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, mover.move
             )
         except LedgerError:
             slot.release()
@@ -218,7 +216,7 @@ class Gateway:
         self.metrics.set("in_flight", self.limits.exchanges)
         self.metrics.set("reserved_bytes", self.limits.reserved)
         self.classifying.report()
-        self.refusals.flush(before=int(self._clock.wall()))
+        self.refusals.flush(but=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:
         """Put new models, levels, rules and certificates in force; addresses, state and limits need a restart.

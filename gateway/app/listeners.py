@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.app.door import DoorLimits
@@ -79,7 +79,7 @@ class Listeners:
             probes = opened.enter_context(listen(settings.probes.address)) if settings.probes else None
             opened.pop_all()
         limits = settings.deadlines
-        served = self._edge(hosts_of(settings.hosts))
+        served = replace(self._edge(hosts_of(settings.hosts)), sparing=True)
         self._serve("listen", data, applications.data, edge_protocol(served, refused), limits.drain)
         inner = applications.admin(is_loopback(admin.getsockname()[0]))
         self._serve("admin", admin, inner, edge_protocol(self._edge(admin_hosts(admin)), _uncounted), 1)

@@ -32,6 +32,7 @@ from gateway.cli.options import (
 )
 from gateway.controls.catalogue import controls
 from gateway.controls.rules import RuleError, validate
+from gateway.descriptors import raise_limit
 from gateway.ledger.base import LedgerError
 from gateway.ledger.files import LedgerTampered
 from gateway.policy.changes import ChangeRefused
@@ -147,6 +148,7 @@ def _announce(addresses: Addresses) -> None:
 
 def run(settings: Settings, started: Started, *, reload: Callable[[], Settings]) -> None:
     """Run a gateway until a signal; every reason not to start has its exit code."""
+    raise_limit()
     try:
         uvloop.run(_live(settings, started, reload))
     except ConfigInvalid as error:

@@ -86,7 +86,7 @@ class FileSink:
 
     def __init__(self, slot: Slot, boot: str, chain: Chain, clock: Clock, set_head: SetHead) -> None:
         self._slot, self._boot, self._clock, self._set_head = slot, boot, clock, set_head
-        self._sequence, self._digest = chain.sequence, chain.digest
+        self._sequence, self._digest, self._time_ms = chain.sequence, chain.digest, chain.time_ms
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -187,19 +187,22 @@ class FileSink:
 
     def _write(self, batch: list[Item]) -> None:
         """Seal and write; the chain moves on only when all of it is in the file. Raises OSError with the file as it was."""
-        sequence, digest, sealed = self._sequence, self._digest, []
+        sequence, digest, time_ms, sealed = self._sequence, self._digest, self._time_ms, []
         rows = [item.fields for item in batch]
         if self._lost:
             rows.insert(0, self._gap())
         for row in rows:
             sequence += 1
-            line, digest = seal({**row, "seq": sequence}, digest)
+            time_ms = max(time_ms, int(row["time_ms"]))  # a clock that is set back does not take the chain with it
+            line, digest = seal({**row, "seq": sequence, "time_ms": time_ms}, digest)
             sealed.append(line)
         if self._size >= SEGMENT_BYTES:
+            # The new one first: where it cannot be opened, the old descriptor must not become somebody else's.
+            fresh = self._open_segment()
             os.close(self._file)
-            self._file, self._size = self._open_segment()
+            self._file, self._size = fresh
         self._put(b"".join(sealed))
-        self._sequence, self._digest, self._lost = sequence, digest, 0
+        self._sequence, self._digest, self._time_ms, self._lost = sequence, digest, time_ms, 0
 
     def _gap(self) -> dict[str, Field]:
         return {

@@ -30,6 +30,7 @@ class Chain:
     rows: int = 0
     sequence: int = -1
     digest: str = ZERO
+    time_ms: int = 0  # of the last row; the next one is never earlier
     faults: list[Fault] = field(default_factory=list)
     torn: Line | None = None
 
@@ -81,7 +82,7 @@ def _follow(chain: Chain, line: Line) -> None:
         chain.faults.append(Fault(line.file.name, line.number, f"row {sequence} does not continue the chain before it"))
     elif row.get("replica") != chain.replica:
         chain.faults.append(Fault(line.file.name, line.number, f"row {sequence} belongs to another chain"))
-    chain.sequence, chain.digest = sequence, digest
+    chain.sequence, chain.digest, chain.time_ms = sequence, digest, int(row.get("time_ms", 0))
 
 
 def _missing_head(chain: Chain, head: tuple[int, str], directory: Path) -> Fault:

@@ -7,6 +7,7 @@ connection would, the oldest idle one of another origin goes.
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -143,7 +144,10 @@ class Pool:
                 connection = await self._open(origin)
         except TimeoutError as late:
             raise httpx.ConnectTimeout("the model server did not accept the connection in time") from late
-        except OSError as fault:  # refused, unreachable, unknown host, bad certificate
+        except OSError as fault:
+            if fault.errno in {errno.EMFILE, errno.ENFILE}:  # ours to bear, and over soon: the sender may try again
+                raise httpx.PoolTimeout("no file descriptor is left for a connection") from fault
+            # refused, unreachable, unknown host, bad certificate
             raise httpx.ConnectError(f"the model server cannot be reached: {type(fault).__name__}") from fault
 
         if self._closed:

@@ -7,6 +7,7 @@ It exists for its cost: httpx's default transport walks its whole pool and asks 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from gateway.descriptors import SPARE, scarce
 from gateway.upstream.connection import Connection
 from gateway.upstream.pool import Origin, Pool, PoolLimits
 from gateway.upstream.request import LAST_CHUNK, Framing, Head, encode_chunk, encode_head
@@ -129,9 +131,12 @@ class FastTransport(httpx.AsyncBaseTransport):
         name = host if context is not None else None
         connection = Connection(loop)
         if self._uds is not None:
-            await loop.create_unix_connection(lambda: connection, self._uds, ssl=context, server_hostname=name)
+            made = await loop.create_unix_connection(lambda: connection, self._uds, ssl=context, server_hostname=name)
         else:
-            await loop.create_connection(lambda: connection, host, port, ssl=context, server_hostname=name)
+            made = await loop.create_connection(lambda: connection, host, port, ssl=context, server_hostname=name)
+        if scarce(made[0].get_extra_info("socket").fileno(), spare=SPARE // 2):
+            connection.abort()
+            raise OSError(errno.EMFILE, "too few file descriptors are left")
         return connection
 
     def _tls(self) -> ssl.SSLContext:

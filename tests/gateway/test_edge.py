@@ -7,6 +7,7 @@ import json
 import socket
 
 import pytest
+from support.descriptors import few_descriptors
 from support.raw_http import edge_server, exchange_raw
 
 from gateway import edge
@@ -42,6 +43,18 @@ async def test_an_idle_client_does_not_keep_the_end_waiting() -> None:
         assert (await answer.read()).endswith(b"okxxxxx")
         writer.close()
         busy.close()
+
+
+async def test_the_last_descriptors_are_not_for_clients() -> None:
+    """A client that would take one of them is told 503 and to come back; it is counted, and served when there are more."""
+    async with edge_server(EdgeSettings(sparing=True)) as server:
+        with few_descriptors(3):
+            answer = await exchange_raw(server.port, wait=30)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "overloaded"
+        assert server.refused == ["out_of_descriptors"]
+        assert b"200 OK" in await exchange_raw(server.port, GOOD, wait=0.3)
 
 
 BAD = [

@@ -99,6 +99,13 @@ def question(text: str = PROMPT, **more: Any) -> dict[str, Any]:
     return {"model": "demo-model", "messages": [{"role": "user", "content": text}], **more}
 
 
+def request(**more: Any) -> bytes:
+    """A chat request as the bytes of a plain client."""
+    body = json.dumps(question(**more)).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
 def command(*arguments: str, environment: Mapping[str, str] | None = None, given: str = "") -> tuple[int, str, str]:
     """Run ``asl-gateway`` as a process of its own: exit code, standard output, standard error."""
     done = subprocess.run(

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 from support import ledger_conformance
+from support.descriptors import few_descriptors
 from support.fake_clock import FakeClock
 from support.memory_ledger import MemoryLedger
 
 from gateway.ledger import files
 from gateway.ledger.base import Kind, LedgerError, Sink
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
+from gateway.ledger.rows import parse
 from gateway.ledger.segments import claim, segments
-from gateway.ledger.verify import verify
+from gateway.ledger.verify import export, verify
 
 
 class Heads(dict[str, tuple[int, str]]):
@@ -191,6 +193,45 @@ async def test_segments_turn_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             await sink.append(Kind.INTENT, {"decision": f"d-{number}"}).durable()
         await sink.close()
     assert len(segments(tmp_path / "r1")) > 3
+    assert verify(tmp_path, heads)[0].ok
+
+
+async def test_a_segment_that_cannot_be_opened_costs_nobody_else_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of descriptors at the turn of a segment: the row fails, no other file is closed or written to, and the chain goes on."""
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 600)
+    heads = Heads()
+    sink = open_here(tmp_path, heads)
+    while segments(tmp_path / "r1")[0].stat().st_size < 600:
+        await sink.append(Kind.INTENT, {"decision": "d"}).durable()
+    with few_descriptors(0):
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="Too many open files"):
+                await sink.append(Kind.INTENT, {"decision": "lost"}).written()
+    with (tmp_path / "victim").open("w+") as victim:
+        await sink.append(Kind.INTENT, {"decision": "after"}).durable()
+        assert victim.read() == ""
+    await sink.close()
+    (chain,) = verify(tmp_path, heads)
+    assert chain.ok
+    assert '"lost":2' in segments(tmp_path / "r1")[1].read_text()
+
+
+async def test_time_never_goes_back_along_a_chain(tmp_path: Path) -> None:
+    """A clock that is set back, also between two processes, leaves rows at the time of the last one; then time goes on."""
+    clock, heads = FakeClock(), Heads()
+    for moved in (0, -3600, 10, -3600, 7300):
+        clock.epoch += moved
+        slot = claim(tmp_path)
+        sink = open_ledger(slot, "boot", heads.get(slot.replica), clock, heads.set)
+        await sink.append(Kind.INTENT, {"decision": "d"}).durable()
+        clock.epoch -= 1
+        await sink.append(Kind.INTENT, {"decision": "d"}).durable()
+        await sink.close()
+    rows = [int(parse(line)["time_ms"]) for line in export(tmp_path)]
+    start = rows[0]
+    assert [row - start for row in rows] == [0] * 8 + [106_000] * 2
     assert verify(tmp_path, heads)[0].ok
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from support import transport_conformance as conformance
+from support.descriptors import few_descriptors
 
 from gateway.demo.scripted import Recorded, Script, ScriptedUpstream, Sleep, Until, unary
 from gateway.upstream import FastTransport, PoolLimits
@@ -229,6 +230,16 @@ async def test_connect_deadline() -> None:
     for open_transport in accepted:
         open_transport.abort()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("more", [1, 2])
+async def test_out_of_descriptors(more: int) -> None:
+    """No descriptor for a connection, or one of the last: told apart from a server that is away, and served when there are more."""
+    async with stage(unary(b"{}")) as (transport, upstream):
+        with few_descriptors(more - 1), pytest.raises(httpx.PoolTimeout):
+            await conformance.ask(transport, upstream.url)
+        assert await conformance.ask(transport, upstream.url) == b"{}"
+        assert len(upstream.requests) == 1
 
 
 async def test_closed_while_connecting() -> None:
