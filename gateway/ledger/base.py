@@ -18,6 +18,12 @@ class Kind(StrEnum):
     REFUSALS = "refusals"  # framing refusals and unknown routes: one row per reason and second, with a count
     POLICY = "policy"  # a new snapshot is in force
     CHANGE = "change"  # an operator's act: brake, release, rule, screen
+    PRUNED = "pruned"  # a segment is about to be taken away: what it held and why
+    SHIPPED = "shipped"  # a segment was copied elsewhere and the copy verified
+    COVER = (
+        "cover"  # before the first of them is forwarded or answered: exchanges of one second that are recorded by count
+    )
+    SUMMARY = "summary"  # the counts of covered exchanges
     GAP = "gap"  # rows could not be written for a while; none of what they would have recorded was done
     STOP = "stop"
 
