@@ -15,6 +15,7 @@
     │   ├── ServingHalted          403  asl_serving_halted
     │   └── NotAssessed            403  asl_not_assessed
     ├── Overloaded                 503  limits reached: memory, streams
+    │   ├── LedgerFull             503  what space is left belongs to exchanges in flight and to what people do
     │   └── Draining               503  the replica is shutting down
     ├── SafeguardUnavailable       503  a control of ours failed and no substitute judged
     │   └── LedgerUnavailable      503  no decision without a record
@@ -133,6 +134,12 @@ class Overloaded(GatewayError):
     code = "overloaded"
     retryable = True
     retry_after = 1
+
+
+class LedgerFull(Overloaded):
+    """The ledger keeps its last room for exchanges in flight and for what people do."""
+
+    retry_after = 60
 
 
 class Draining(Overloaded):

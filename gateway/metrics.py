@@ -81,6 +81,11 @@ SPECS = (
     Spec("replica_policy_lag_seconds", Gauge, "Age of the newest policy change that this replica has not applied."),
     Spec("ledger_queue_depth", Gauge, "Rows waiting for the disk."),
     Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
+    Spec("ledger_days_to_full", Gauge, "Days until its space is used up, at the last day's growth; +Inf if unknown."),
+    Spec("ledger_verified_timestamp_seconds", Gauge, "When every row was last found sound; 0 before the first time."),
+    Spec(
+        "ledger_pressure", Gauge, "0 none, 1 content stops, 2 low levels are summarised, 3 new exchanges are refused."
+    ),
     Spec("in_flight", Gauge, "Exchanges in flight."),
     Spec("reserved_bytes", Gauge, "Memory reserved by exchanges in flight."),
     Spec("build_info", Gauge, "1, labelled with the version.", ("version",)),

@@ -14,10 +14,11 @@ import structlog
 
 from classifiers.base import Classifier, ClassifierError
 from classifiers.catalogue import create
-from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
+from gateway.app.keeper import Files, Keeper, declare_all, read_files, retention_of, snapshot_of
 from gateway.app.readiness import Readiness
 from gateway.app.serving import ListenError, Server, listen, server, url_of
 from gateway.app.state_dir import DIGEST_KEY, TOKEN, prepare, register, secret, unregister
+from gateway.app.upkeep import Place, Upkeep
 from gateway.app.version import build_info
 from gateway.clock import Clock, SystemClock
 from gateway.console.api import Desk, admin_app
@@ -28,9 +29,11 @@ from gateway.controls.rules import RulesControl
 from gateway.dataplane import DataPlane, Refusals, every
 from gateway.edge import EdgeSettings, edge_protocol
 from gateway.edge_head import hosts_of
+from gateway.ledger import retention
 from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import chains, claim, segments
+from gateway.ledger.summaries import Summarising
 from gateway.limits import Limits
 from gateway.metrics import metrics
 from gateway.pipeline.life import Pipeline, Rooms
@@ -99,9 +102,11 @@ class Gateway:
         declare_all(self.store, self.settings, int(self._clock.wall()))
         self.holder = SnapshotHolder(snapshot_of(files, self.store))
         self.ledger = self._open_ledger()
+        self.records = Summarising(self.ledger, self._clock)
         self.metrics = metrics()
         self.refusals = Refusals(self.ledger, self.metrics, self._clock)
         self._open.push_async_callback(self._end_ledger)
+        self.upkeep = self._keep_up()
         self._build(files, bytes.fromhex(digest_key), token)
         info = build_info()
         self.metrics.set("build_info", 1, str(info["version"]))
@@ -110,6 +115,7 @@ class Gateway:
             "commit": str(info["commit"]),
             "policy": self.holder.current.digest,
             "pid": os.getpid(),
+            "retention": retention.written(retention_of(files)),
         }
         await self.ledger.append(Kind.START, start).durable()
         await self.keeper.begin()
@@ -117,6 +123,8 @@ class Gateway:
         self._tasks += [
             asyncio.create_task(self.keeper.poll()),
             asyncio.create_task(every(GAUGE_SECONDS, self._gauges)),
+            asyncio.create_task(self.upkeep.watch()),
+            asyncio.create_task(self.upkeep.tend()),
         ]
         if self.classifier is not None:
             self._open.push_async_callback(self.classifier.close)
@@ -137,11 +145,24 @@ class Gateway:
 
         try:
             return open_ledger(
-                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, set_head
+                slot,
+                secrets.token_hex(4),
+                (head.sequence, head.digest) if head else None,
+                self._clock,
+                set_head,
+                segment_seconds=self.settings.ledger.segment_age,
             )
         except LedgerError:
             slot.release()
             raise
+
+    def _keep_up(self) -> Upkeep:
+        place = Place(
+            self._state / "ledger", self.ledger.replica, self.store.head, lambda: retention_of(self.keeper.files)
+        )
+        upkeep = Upkeep(place, self.records, self.settings.ledger, self.metrics, self._clock)
+        self._open.push_async_callback(upkeep.close)
+        return upkeep
 
     def _build(self, files: Files, digest_key: bytes, token: str) -> None:
         """Wire the rooms together."""
@@ -156,7 +177,7 @@ class Gateway:
             self._open.push_async_callback(upstream.close)
         wire = replace(WireLimits(), answer_bytes=settings.limits.answer)
         rooms = Rooms(
-            self.holder, chain, self.ledger, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
+            self.holder, chain, self.records, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
         )
         self.pipeline = Pipeline(rooms)
 
@@ -170,6 +191,7 @@ class Gateway:
             {
                 "draining": lambda: self.pipeline.draining or self._leaving,
                 "ledger_not_writable": lambda: not self.ledger.writable,
+                "ledger_broken": lambda: self.upkeep.broken,
                 "classifier_not_ready": lambda: not self._warmed,
             }
         )
@@ -279,6 +301,7 @@ class Gateway:
 
     async def _end_ledger(self) -> None:
         self.refusals.flush()
+        self.records.flush()
         with contextlib.suppress(LedgerError):
             await self.ledger.append(Kind.STOP, {}).durable()
         await self.ledger.close()

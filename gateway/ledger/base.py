@@ -49,6 +49,10 @@ class Sink(Protocol):
     def writable(self) -> bool:
         """False once a write failed, until one succeeds again; readiness follows it."""
 
+    @property
+    def accepting(self) -> bool:
+        """False while the last room is kept for exchanges in flight and for what people do: new exchanges are refused."""
+
     def append(self, kind: Kind, fields: Mapping[str, Field]) -> Receipt:
         """Queue a row; never blocks. Keys are ASCII identifiers; values strings, or integers of at most 2**53 in size.
 

@@ -120,6 +120,11 @@ class FileSink:
         return self._writable and self._thread.is_alive()
 
     @property
+    def accepting(self) -> bool:
+        """Always: space is watched by a sink over this one."""
+        return True
+
+    @property
     def depth(self) -> int:
         """Rows waiting."""
         return self._queue.qsize()

@@ -14,6 +14,9 @@ from gateway.ledger.retention import Candidate, marker
 from gateway.ledger.segments import packed, segment, sync_directory
 from gateway.ledger.shipping import Record
 
+# A note in a chain's directory that asks its holder to prune now, what is shipped too.
+ASKED = "prune.asked"
+
 
 def prune(directory: Path, chosen: Iterable[Candidate], record: Record) -> int:
     """Take these segments away, oldest first; how many. Only the holder of the slot may. Raises OSError, LedgerError."""

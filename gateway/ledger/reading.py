@@ -64,11 +64,11 @@ def _rows(directory: Path, needle: bytes, when: int | None) -> list[Row]:
 
 def _likely(files: list[Path], when: int) -> list[Path]:
     """The segments whose rows may be of this time, by the time of the first row of each."""
-    begins = [begins(path) for path in files]
-    ends = [*begins[1:], None]
+    times = [begins(path) for path in files]
+    ends = [*times[1:], None]
     return [
         path
-        for path, begin, end in zip(files, begins, ends, strict=True)
+        for path, begin, end in zip(files, times, ends, strict=True)
         if (begin is None or begin <= when + AFTER_MS) and (end is None or end >= when - BEFORE_MS)
     ]
 

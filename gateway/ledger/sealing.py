@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.ledger.base import LedgerError
@@ -21,14 +22,14 @@ LEVEL = 6
 DRAFT = "."  # drafts are hidden files of the same name
 
 
-def seal_segments(directory: Path) -> list[Path]:
+def seal_segments(directory: Path, stopping: Callable[[], bool] = lambda: False) -> list[Path]:
     """Compress every segment but the last, and clear away what a crash left. The compressed files. Only the holder of the slot may.
 
     Raises OSError (no space, say) and LedgerError with everything that was there still there.
     """
     for draft in directory.glob(f"{DRAFT}*{PACKED}"):
         draft.unlink()
-    return [compress(path) for path in segments(directory)[:-1] if path == plain(path)]
+    return [compress(path) for path in segments(directory)[:-1] if path == plain(path) and not stopping()]
 
 
 def compress(path: Path) -> Path:

@@ -8,7 +8,7 @@ cover. An exchange that began with a row of its own ends with one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from gateway.clock import Clock
@@ -34,6 +34,30 @@ class Counted:
 
     async def durable(self) -> None:
         """It is."""
+
+
+class Cover:
+    """The receipt of a cover row, shared by all that it covers; once it failed it covers nothing more."""
+
+    def __init__(self, when: int, row: Receipt) -> None:
+        self.when = when
+        self.failed = False
+        self._row = row
+
+    async def written(self) -> None:
+        """Handed to the operating system."""
+        await self._wait(self._row.written())
+
+    async def durable(self) -> None:
+        """On disk."""
+        await self._wait(self._row.durable())
+
+    async def _wait(self, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        except LedgerError:
+            self.failed = True
+            raise
 
 
 @dataclass(slots=True)
@@ -62,7 +86,7 @@ class Summarising:
         self._clock = clock
         self._own: set[str] = set()  # decisions in flight with an intent row of their own
         self._covered: set[str] = set()  # decisions in flight whose intent a cover row stands for
-        self._covers: dict[CoverKey, tuple[int, Receipt]] = {}
+        self._covers: dict[CoverKey, Cover] = {}
         self._tallies: dict[CountKey, Tally] = {}
 
     @property
@@ -103,7 +127,7 @@ class Summarising:
             del self._tallies[key]
         if before is not None and self._covers:
             oldest = (before - REMEMBERED_SECONDS) * 1000
-            self._covers = {key: cover for key, cover in self._covers.items() if cover[0] >= oldest}
+            self._covers = {key: cover for key, cover in self._covers.items() if cover.when >= oldest}
 
     def _intent(self, fields: Mapping[str, Field]) -> Receipt:
         decision = str(fields.get("decision", ""))
@@ -140,15 +164,11 @@ class Summarising:
         assert when is not None
         row: dict[str, Field] = {name: fields.get(name, "none") for name in ("model", "asl", "policy", *telling)}
         row |= {"of": of, "from": second_of(when), "until": second_of(when + 1000)}
-        if not self.inner.writable:
-            self._covers.clear()  # rows that failed cover nothing
         key = tuple(str(value) for value in row.values())
         known = self._covers.get(key)
-        if known is not None:
-            return known[1]
-        receipt = self.inner.append(Kind.COVER, row)
-        self._covers[key] = (when, receipt)
-        return receipt
+        if known is None or known.failed:
+            known = self._covers[key] = Cover(when, self.inner.append(Kind.COVER, row))
+        return known
 
     def _tally(self, of: str, fields: Mapping[str, Field], outcome: str) -> None:
         key = (of, str(fields.get("model")), str(fields.get("asl")), outcome, int(self._clock.wall()))
