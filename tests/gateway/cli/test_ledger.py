@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from support.running import Running
+from support.running import Running, until
 
 from gateway.cli.exits import Exit
 
@@ -79,8 +79,12 @@ def test_without_heads_nothing_is_verified(asl: Asl, copied: Path) -> None:
 def test_show_prints_the_rows_of_a_decision(asl: Asl, shared: Running) -> None:
     """An answer's decision id leads to its intent and outcome rows."""
     decision = shared.chat().headers["x-asl-decision-id"]
-    rows = json.loads(asl("ledger", "show", decision, "--json").stdout)["rows"]
-    assert [row["kind"] for row in rows] == ["intent", "outcome"]
+
+    def rows() -> list[str]:
+        return [row["kind"] for row in json.loads(asl("ledger", "show", decision, "--json").stdout)["rows"]]
+
+    until(lambda: len(rows()) == 2)  # the outcome follows the last byte of the answer
+    assert rows() == ["intent", "outcome"]
     shown = asl("ledger", "show", decision)
     assert "outcome #" in shown.stdout
     assert "  outcome: served" in shown.stdout
