@@ -54,15 +54,19 @@ def test_the_process_ends_with_its_parent(chain: Chain) -> None:
 async def test_a_cancelled_audit_leaves_no_process(chain: Chain) -> None:
     """Stopping a gateway stops what it began."""
     os.mkfifo(chain.directory / "99999999999999999999.jsonl")
+
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+    before = children()
     task = asyncio.create_task(audit(chain.directory, None))
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
     async with asyncio.timeout(60):
-        while not children.read_text():
+        while not children() - before:
             await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not children.read_text()
+    assert not children() - before
 
 
 def test_a_chain_is_told_whole(chain: Chain) -> None:
