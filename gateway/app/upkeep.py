@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
+from gateway.app.auditor import audit
 from gateway.clock import Clock
-from gateway.ledger.audit import audit
 from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.pressure import Growth, Look, disk_space, fraction, ledger_bytes, room, step
 from gateway.ledger.pruning import ASKED, prune

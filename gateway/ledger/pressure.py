@@ -6,6 +6,7 @@ belongs to the rows of exchanges in flight and of what people do (a brake can al
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections import deque
@@ -56,10 +57,8 @@ def ledger_bytes(root: Path) -> int:
     for directory in root.iterdir():
         if directory.is_dir():
             for entry in os.scandir(directory):
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     total += entry.stat(follow_symlinks=False).st_size
-                except FileNotFoundError:
-                    continue
     return total
 
 

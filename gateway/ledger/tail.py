@@ -1,6 +1,6 @@
 """The quick check before a process continues its chain: from the row that the head names to the end, whatever lies before.
 
-Months of rows would keep a restart from listening for minutes; all of them are verified while it serves (``audit``).
+Months of rows would keep a restart from listening for minutes; all of them are verified while it serves (``app.auditor``).
 """
 
 from __future__ import annotations

@@ -166,7 +166,6 @@ def verify_chain(directory: Path, head: Head | None, progress: Progress = lambda
         try:
             _all(walk, directory, progress)
         except FileNotFoundError:  # pruned on the way; what is left begins later and says so
-            progress(-walk.chain.rows)
             continue
         return walk.end(directory)
     return Chain(directory.name, faults=[Fault(directory.name, 0, "segments vanish while they are read")])
@@ -185,6 +184,9 @@ def _all(walk: Walk, directory: Path, progress: Progress) -> None:
                     told = walk.chain.rows
         except SegmentDamaged as error:
             walk.fault(path.name, 0, str(error))
+        except FileNotFoundError:
+            progress(-told)
+            raise
     progress(walk.chain.rows - told)
 
 

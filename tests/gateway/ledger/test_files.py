@@ -295,3 +295,26 @@ async def test_a_tail_cut_at_any_byte_is_repaired_or_refused(tmp_path: Path, cov
         await sink.close()
         (chain,) = verify(directory, known)
         assert (chain.ok, chain.rows, chain.torn) == (True, sum(end <= cut for end in ends) + 1, None)
+
+
+async def test_a_next_segment_that_cannot_be_made_fails_its_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old segment goes on being the last one, and the next row tries again."""
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 100)
+    heads = Heads()
+    sink = open_here(tmp_path, heads)
+    assert sink.accepting
+    await sink.append(Kind.INTENT, {"decision": "d-1"}).durable()
+
+    def broken(_path: Path) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_directory", broken)
+        with pytest.raises(LedgerError, match="I/O error"):
+            await sink.append(Kind.INTENT, {"decision": "d-2"}).written()
+    await sink.append(Kind.INTENT, {"decision": "d-3"}).durable()
+    await sink.close()
+    (chain,) = verify(tmp_path, heads)
+    assert (chain.ok, chain.rows) == (True, 3)

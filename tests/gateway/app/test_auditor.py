@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from support.ledger_chains import Chain, filled
 
-from gateway.ledger.audit import audit, told
+from gateway.app.auditor import audit, told
 from gateway.ledger.base import LedgerError
 from gateway.ledger.segments import segment
 from gateway.ledger.verify import verify_chain
 
-MODULE = [sys.executable, "-m", "gateway.ledger.audit"]
+MODULE = [sys.executable, "-m", "gateway.app.auditor"]
 
 
 @pytest.fixture

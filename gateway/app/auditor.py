@@ -1,6 +1,6 @@
 """Full verification of one chain in a process of its own, at the lowest priority: neither the event loop nor its process feels it.
 
-``python -m gateway.ledger.audit`` reads one line of JSON from stdin and prints the chain as JSON. It ends when stdin does, so that it
+``python -m gateway.app.auditor`` reads one line of JSON from stdin and prints the chain as JSON. It ends when stdin does, so that it
 never outlives the gateway that asked.
 """
 
@@ -29,7 +29,7 @@ async def audit(directory: Path, head: Head | None) -> Chain:
     pipe = asyncio.subprocess.PIPE
     try:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.ledger.audit", stdin=pipe, stdout=pipe, env=environment
+            sys.executable, "-m", "gateway.app.auditor", stdin=pipe, stdout=pipe, env=environment
         )
     except OSError as error:
         raise LedgerError(f"the ledger cannot be verified: {error}") from error
