@@ -29,7 +29,13 @@ async def audit(directory: Path, head: Head | None) -> Chain:
     pipe = asyncio.subprocess.PIPE
     try:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.app.auditor", stdin=pipe, stdout=pipe, env=environment
+            sys.executable,
+            "-m",
+            "gateway.app.auditor",
+            stdin=pipe,
+            stdout=pipe,
+            env=environment,
+            start_new_session=True,
         )
     except OSError as error:
         raise LedgerError(f"the ledger cannot be verified: {error}") from error

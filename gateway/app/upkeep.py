@@ -70,6 +70,7 @@ class Upkeep:
         self._thread = ThreadPoolExecutor(1, "ledger-upkeep", initializer=_be_nice)
         self._stopping = threading.Event()
         self._growth = Growth()
+        self._began = clock.wall(), clock.monotonic()
         self._due = clock.monotonic() + FIRST_AUDIT_SECONDS
         self.sample()
 
@@ -114,13 +115,16 @@ class Upkeep:
     async def once(self) -> None:
         """One round: files first; all rows when it is time or somebody asked."""
         own = self._place.root / self._place.replica
-        asked = await self._loop.run_in_executor(self._thread, self._files, own)
+        try:
+            await self._loop.run_in_executor(self._thread, self._files, own)
+        except (OSError, LedgerError) as error:  # such as no space to compress in, which pruning may make
+            log.error("ledger_upkeep_failed", error=type(error).__name__, detail=str(error))
+        asked = await self._loop.run_in_executor(self._thread, (own / ASKED).exists)
         if asked or self._clock.monotonic() >= self._due:
             self._due = self._clock.monotonic() + self._settings.verify_every
             await self._verify(own, asked=asked)
 
-    def _files(self, own: Path) -> bool:
-        """Compress and ship; whether somebody asked to have this chain pruned."""
+    def _files(self, own: Path) -> None:
         seal_segments(own, self._stopping.is_set)
         record_shipments(own, self._record)
         for directory in chains(self._place.root):
@@ -131,7 +135,6 @@ class Upkeep:
                     seal_segments(directory, self._stopping.is_set)
                 finally:
                     slot.release()
-        return (own / ASKED).exists()
 
     async def _verify(self, own: Path, *, asked: bool) -> None:
         for directory in chains(self._place.root):
@@ -157,12 +160,17 @@ class Upkeep:
     def _prune(self, chain: Chain, asked: bool) -> None:  # called through an executor, which has no keywords
         own, mode = self._place.root / self._place.replica, self._settings.prune
         if asked or mode != "none":
-            now_ms = int(self._clock.wall() * 1000)
+            now_ms = int(self._now() * 1000)
             shipped = asked or mode == "shipped"
             gone = prune(own, candidates(chain, own, self._place.retention(), now_ms, shipped=shipped), self._record)
             if gone:
                 log.warning("ledger_pruned", replica=chain.replica, segments=gone)
         (own / ASKED).unlink(missing_ok=True)
+
+    def _now(self) -> float:
+        """The wall clock, but no later than this process has lived to see: a clock that jumps a year ahead expires nothing."""
+        wall, monotonic = self._began
+        return min(self._clock.wall(), wall + self._clock.monotonic() - monotonic)
 
     def _record(self, kind: Kind, fields: Mapping[str, Field]) -> None:
         """A row on disk, from the thread. Raises LedgerError."""

@@ -23,8 +23,6 @@ from gateway.settings.faults import ConfigInvalid
 from gateway.state.base import StoreError
 from gateway.state.sqlite import heads
 
-Heads = dict[str, tuple[int, str]]
-
 app = typer.Typer(
     no_args_is_help=True, help="Verify, show, export, ship and prune the tamper-evident record of decisions."
 )
@@ -33,9 +31,13 @@ app = typer.Typer(
 @app.command(epilog="Example: asl-gateway ledger verify --state state")
 def verify(state: StateOption = STATE, json: JsonOption = False) -> None:
     """Check every row of every chain, and that none is missing at the end."""
-    root, known = _root(state), _heads(state)
-    with _progress(root, known) as progress:
-        found = ledger.verify(root, known, progress)
+    root = _root(state)
+
+    def attempt(known: upkeep.Heads) -> list[ledger.Chain]:
+        with _progress(root, known) as progress:
+            return ledger.verify(root, known, progress)
+
+    found = upkeep.verified(lambda: _heads(state), attempt, lambda chains_: all(chain.ok for chain in chains_))
     ok, rows = all(chain.ok for chain in found), sum(chain.rows for chain in found)
     if json:
         document({"ok": ok, "rows": rows, "chains": [_shape(chain) for chain in found]})
@@ -106,9 +108,9 @@ def ship(
     json: JsonOption = False,
 ) -> None:
     """Copy sealed segments elsewhere, verify the copies, and have that on record."""
-    root, known = _root(state), _heads(state)
+    root = _root(state)
     with _failing():
-        done = [upkeep.ship_chain(directory, state, known, to) for directory in chains(root)]
+        done = [upkeep.ship_chain(directory, state, to) for directory in chains(root)]
     _report(done, json=json)
 
 
@@ -122,13 +124,13 @@ def prune(
     json: JsonOption = False,
 ) -> None:
     """Take away segments that are expired or shipped, each after a row that says so."""
-    root, known = _root(state), _heads(state)
+    root = _root(state)
     try:
         kept = upkeep.retention_of(config)
     except ConfigInvalid as error:
         fail(Exit.CONFIG_INVALID, "the configuration is invalid:\n" + str(error))
     with _failing():
-        done = [upkeep.prune_chain(directory, state, known, kept, dry_run=dry_run) for directory in chains(root)]
+        done = [upkeep.prune_chain(directory, state, kept, dry_run=dry_run) for directory in chains(root)]
     _report(done, json=json)
 
 
@@ -160,7 +162,7 @@ def _root(state: Path) -> Path:
     return root
 
 
-def _heads(state: Path) -> Heads:
+def _heads(state: Path) -> upkeep.Heads:
     try:
         return heads(state / "gateway.db")
     except StoreError as error:
@@ -168,7 +170,7 @@ def _heads(state: Path) -> Heads:
 
 
 @contextlib.contextmanager
-def _progress(root: Path, known: Heads) -> Iterator[ledger.Progress]:
+def _progress(root: Path, known: upkeep.Heads) -> Iterator[ledger.Progress]:
     """A bar on a terminal's stderr; nothing anywhere else."""
     if not sys.stderr.isatty():
         yield lambda rows: None

@@ -18,7 +18,7 @@ from gateway.ledger.verify import Chain, Head, verify_chain
 from gateway.settings.ladder import read_levels
 from gateway.settings.load import builtin_dir, levels_of, load
 from gateway.state.base import Head as StoredHead
-from gateway.state.sqlite import SqliteStore
+from gateway.state.sqlite import SqliteStore, heads
 
 T = TypeVar("T")
 Heads = Mapping[str, Head]
@@ -63,9 +63,9 @@ def retention_of(config: Path | None) -> Retention:
     return {level.asl: level.retention for level in levels}
 
 
-def ship_chain(directory: Path, state: Path, known: Heads, to: Path) -> Done:
+def ship_chain(directory: Path, state: Path, to: Path) -> Done:
     """Copy the sealed segments of a chain; record it where no gateway does. Raises OSError, LedgerError, StoreError."""
-    chain = verify_chain(directory, known.get(directory.name))
+    chain = _verified(directory, state)
     if not chain.ok:
         return _broken(chain)
     spans = chain.spans[:-1]
@@ -77,7 +77,7 @@ def ship_chain(directory: Path, state: Path, known: Heads, to: Path) -> Done:
     return Done(directory.name, "asked" if slot is None else "done", _shown(copies))
 
 
-def prune_chain(directory: Path, state: Path, known: Heads, kept: Retention, *, dry_run: bool) -> Done:
+def prune_chain(directory: Path, state: Path, kept: Retention, *, dry_run: bool) -> Done:
     """Prune a chain, or ask its gateway to, or only say what would go. Raises OSError, LedgerError, StoreError.
 
     The longer of ``kept`` and what the chain's newest start row says counts: a command without the gateway's configuration prunes no more.
@@ -87,7 +87,7 @@ def prune_chain(directory: Path, state: Path, known: Heads, kept: Retention, *, 
         (directory / ASKED).touch(mode=0o600)
         return Done(directory.name, "asked")
     try:
-        chain = verify_chain(directory, known.get(directory.name))
+        chain = _verified(directory, state)
         chosen = _chosen(directory, chain, kept)
     except BaseException:
         if slot is not None:
@@ -100,6 +100,24 @@ def prune_chain(directory: Path, state: Path, known: Heads, kept: Retention, *, 
         return Done(directory.name, "done") if chain.ok else _broken(chain)
     _hold(slot, state, lambda record: prune(directory, chosen, record))
     return Done(directory.name, "done", _shown(chosen))
+
+
+def _verified(directory: Path, state: Path) -> Chain:
+    """One chain, against its head as it is now. Raises StoreError."""
+    return verified(
+        lambda: heads(state / "gateway.db"),
+        lambda known: verify_chain(directory, known.get(directory.name)),
+        lambda chain: chain.ok,
+    )
+
+
+def verified(known: Callable[[], Heads], verify: Callable[[Heads], T], ok: Callable[[T], bool]) -> T:
+    """Verify; a second time where that failed and heads have moved: a chain may be pruned between the look at its head and at its rows."""
+    before = known()
+    found = verify(before)
+    if not ok(found) and (now := known()) != before:
+        found = verify(now)
+    return found
 
 
 def _chosen(directory: Path, chain: Chain, kept: Retention) -> list[Candidate]:

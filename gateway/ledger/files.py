@@ -7,7 +7,6 @@ syncs them with one ``fdatasync`` (``durable``), and then moves the head in the 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import queue
 import threading
@@ -29,6 +28,9 @@ QUEUE_ROWS = 20_000
 BATCH_ROWS = 1024
 RETRY_SECONDS = 1.0
 
+# How far a row has come.
+WRITTEN, DURABLE, ANCHORED = 1, 2, 3
+
 SetHead = Callable[[str, int, str], None]
 
 
@@ -39,21 +41,22 @@ class LedgerTampered(LedgerError):
 class FileReceipt:
     """A row on its way. Touched by the loop's thread only."""
 
-    __slots__ = ("_error", "_loop", "_stage", "_waiters")
+    __slots__ = ("_error", "_last", "_loop", "_stage", "_waiters")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, last: int = DURABLE) -> None:
         self._loop = loop
+        self._last = last
         self._stage = 0
         self._error: LedgerError | None = None
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     async def written(self) -> None:
         """Handed to the operating system."""
-        await self._wait(1)
+        await self._wait(WRITTEN)
 
     async def durable(self) -> None:
-        """On disk."""
-        await self._wait(2)
+        """On disk; a ``pruned`` row also within the head, since beyond it anybody could have added one."""
+        await self._wait(self._last)
 
     async def _wait(self, stage: int) -> None:
         if self._stage < stage and self._error is None:
@@ -82,6 +85,7 @@ class Item:
 
     fields: dict[str, Field]
     receipt: FileReceipt
+    anchored: bool  # whether somebody waits for the head
 
 
 class FileSink:
@@ -140,8 +144,9 @@ class FileSink:
         row = {**fields, "v": VERSION, "replica": self.replica, "boot": self._boot, "kind": kind.value}
         row["time_ms"] = int(self._clock.wall() * 1000)
         canonical(row)
-        receipt = FileReceipt(self._loop)
-        self._queue.put(Item(row, receipt))
+        anchored = kind is Kind.PRUNED
+        receipt = FileReceipt(self._loop, ANCHORED if anchored else DURABLE)
+        self._queue.put(Item(row, receipt, anchored))
         return receipt
 
     async def close(self) -> None:
@@ -191,17 +196,21 @@ class FileSink:
         except Exception as error:  # noqa: BLE001  # whatever is wrong, these rows are not written and must not be waited for
             self._fail(batch, error)
             return
-        self._tell(batch, 1, None)
+        self._tell(batch, WRITTEN, None)
         try:
             os.fdatasync(self._file)
         except OSError as error:
             self._fail(batch, error)
             return
         self._writable = True
-        self._tell(batch, 2, None)
-        # The head only trails: the rows are safe without it, and the next batch moves it again.
-        with contextlib.suppress(Exception):
+        self._tell(batch, DURABLE, None)
+        anchored = [item for item in batch if item.anchored]
+        try:
             self._set_head(self.replica, self._sequence, self._digest)
+        except Exception as error:  # noqa: BLE001  # the head only trails: rows are safe without it, and the next batch moves it again
+            self._tell(anchored, 0, LedgerError(f"the head of the ledger cannot be moved: {error}"))
+        else:
+            self._tell(anchored, ANCHORED, None)
 
     def _write(self, batch: list[Item]) -> None:
         """Seal and write; the chain moves on only when all of it is in the file. Raises OSError with the file as it was."""

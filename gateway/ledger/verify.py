@@ -144,7 +144,9 @@ class Walk:
             span.last, span.digest = sequence, digest
             span.newest_ms, span.level = max(span.newest_ms, time), max(span.level, level)
         kind = row.get("kind")
-        if kind == Kind.PRUNED:
+        if kind == Kind.PRUNED and (
+            self._head is None or sequence <= self._head[0]
+        ):  # beyond the head anybody can add rows
             self._explained |= (row.get("last"), row.get("last_hash")) == (chain.first - 1, self._origin[0])
         elif kind == Kind.START and "retention" in row:
             chain.retention = str(row["retention"])

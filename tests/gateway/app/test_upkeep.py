@@ -222,3 +222,24 @@ async def test_a_gateway_that_stops_records_nothing_more(scene: Scene) -> None:
     await scene.upkeep.close()
     with pytest.raises(LedgerError, match="stopping"):
         scene.upkeep._record(Kind.PRUNED, {})
+
+
+async def test_a_clock_that_jumps_ahead_expires_nothing(scene: Scene) -> None:
+    """Ten years on the wall, none for the process."""
+    await scene.rows("asl-1", "asl-1")
+    scene.clock.epoch += 3650 * DAY
+    await scene.sink.append(Kind.POLICY, {}).durable()
+    scene.due()
+    await scene.upkeep.once()
+    assert scene.of("pruned") == []
+    assert scene.gauge("ledger_verified_timestamp_seconds") == scene.clock.wall()
+
+
+async def test_what_cannot_be_compressed_does_not_keep_pruning_from_making_space(scene: Scene) -> None:
+    """A round goes on after a fault of its files."""
+    await scene.rows("asl-1", "asl-1")
+    (scene.own / f".{segment(scene.own, 0).name}.gz").mkdir()
+    scene.clock.advance(60 * DAY)
+    await scene.sink.append(Kind.POLICY, {}).durable()
+    await scene.upkeep.once()
+    assert len(scene.of("pruned")) >= 2

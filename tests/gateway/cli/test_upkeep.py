@@ -12,7 +12,7 @@ from support.config_files import copied_levels
 from support.ledger_chains import DAY_MS, Chain, filled
 
 from gateway.cli.exits import Exit
-from gateway.cli.upkeep import retention_of
+from gateway.cli.upkeep import retention_of, verified
 from gateway.ledger.base import Kind
 from gateway.ledger.pruning import ASKED
 from gateway.ledger.segments import segment, segments, take
@@ -143,3 +143,12 @@ def test_longer_retention_of_the_gateway_or_its_configuration_counts(asl: Asl, s
     store.set_head(Head("r1", *chain.head))
     store.close()
     assert answer(asl(*arguments[:4], str(tmp_path / "other"), "--json"))["segments"] == []
+
+
+def test_a_failed_verification_is_repeated_when_heads_have_moved() -> None:
+    """A chain that was pruned between two looks is not called broken; one that is broken is verified no more than twice."""
+    looks = iter([{"r1": (1, "a")}, {"r1": (2, "b")}])
+    assert verified(lambda: next(looks), lambda known: known["r1"][0], lambda found: found == 2) == 2
+    seen: list[int] = []
+    assert not verified(dict, lambda _: seen.append(1) or False, bool)
+    assert seen == [1]

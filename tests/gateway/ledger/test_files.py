@@ -318,3 +318,24 @@ async def test_a_next_segment_that_cannot_be_made_fails_its_rows_only(
     await sink.close()
     (chain,) = verify(tmp_path, heads)
     assert (chain.ok, chain.rows) == (True, 3)
+
+
+async def test_a_pruned_row_is_durable_only_within_the_head(tmp_path: Path) -> None:
+    """What it allows to be removed must never be explained by a row that a lost head leaves outside."""
+    heads, gone = Heads(), [True]
+
+    def sometimes(replica: str, sequence: int, digest: str) -> None:
+        if gone:
+            raise RuntimeError("store is gone")
+        heads.set(replica, sequence, digest)
+
+    sink = open_ledger(claim(tmp_path), "boot", None, FakeClock(), sometimes)
+    receipt = sink.append(Kind.PRUNED, {"first": 0})
+    await receipt.written()
+    with pytest.raises(LedgerError, match="store is gone"):
+        await receipt.durable()
+    await sink.append(Kind.INTENT, {}).durable()
+    gone.clear()
+    await sink.append(Kind.PRUNED, {"first": 0}).durable()
+    assert heads["r1"][0] == 2
+    await sink.close()

@@ -92,3 +92,13 @@ def test_what_cannot_be_recorded_stays(tmp_path: Path) -> None:
         prune(chain.directory, chosen(chain), once)
     assert [path.name for path in segments(chain.directory)] == [segment(chain.directory, at).name for at in (3, 7)]
     assert verify_chain(chain.directory, chain.head).ok
+
+
+def test_a_row_beyond_the_head_explains_nothing(tmp_path: Path) -> None:
+    """Who can only write files can add a row at the end, but not move the head that the store keeps."""
+    chain = filled(tmp_path, (3, "asl-1", 0), (4, "asl-3", 1))
+    (first, _), head = chosen(chain), chain.head
+    chain.record(Kind.PRUNED, row_of(first))
+    take_away(chain.directory, 0)
+    assert "row 3 follows row -1" in verify_chain(chain.directory, head).faults[0].message
+    assert verify_chain(chain.directory, chain.head).ok
