@@ -191,6 +191,7 @@ class Gateway:
             {
                 "draining": lambda: self.pipeline.draining or self._leaving,
                 "ledger_not_writable": lambda: not self.ledger.writable,
+                "ledger_full": lambda: not self.records.accepting,
                 "ledger_broken": lambda: self.upkeep.broken,
                 "classifier_not_ready": lambda: not self._warmed,
             }

@@ -22,7 +22,7 @@ from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.pressure import Growth, Look, disk_space, fraction, ledger_bytes, room, step
 from gateway.ledger.pruning import ASKED, prune
 from gateway.ledger.retention import Retention, candidates
-from gateway.ledger.sealing import seal_segments
+from gateway.ledger.sealing import seal_segments, unsealed
 from gateway.ledger.segments import chains, take
 from gateway.ledger.shipping import record_shipments
 from gateway.ledger.summaries import Summarising
@@ -35,6 +35,8 @@ WATCH_SECONDS = 1.0
 TEND_SECONDS = 30.0
 # A gateway that was just started has better things to do; one that lives shorter has verified its tail.
 FIRST_AUDIT_SECONDS = 5.0
+# After a verification that could not be done.
+RETRY_SECONDS = 600.0
 NICE = 10
 
 log = structlog.get_logger("asl_gateway")
@@ -121,8 +123,9 @@ class Upkeep:
             log.error("ledger_upkeep_failed", error=type(error).__name__, detail=str(error))
         asked = await self._loop.run_in_executor(self._thread, (own / ASKED).exists)
         if asked or self._clock.monotonic() >= self._due:
-            self._due = self._clock.monotonic() + self._settings.verify_every
+            self._due = self._clock.monotonic() + RETRY_SECONDS
             await self._verify(own, asked=asked)
+            self._due = self._clock.monotonic() + self._settings.verify_every
 
     def _files(self, own: Path) -> None:
         seal_segments(own, self._stopping.is_set)
@@ -130,32 +133,27 @@ class Upkeep:
         for directory in chains(self._place.root):
             if directory == own or self._stopping.is_set():
                 continue
-            if slot := take(directory):  # a chain that nobody continues now
+            # A chain that nobody continues now; its slot is not taken for nothing, since whoever starts meanwhile would begin another.
+            if unsealed(directory) and (slot := take(directory)):
                 try:
                     seal_segments(directory, self._stopping.is_set)
                 finally:
                     slot.release()
 
     async def _verify(self, own: Path, *, asked: bool) -> None:
+        faults: dict[str, list[Fault]] = {}
         for directory in chains(self._place.root):
             if directory != own and not _idle(directory):
                 continue  # its own process does
             head = await asyncio.to_thread(self._place.head, directory.name)
             chain = await audit(directory, (head.sequence, head.digest) if head else None)
-            self._judge(directory, chain)
+            if not _sound(directory, chain):
+                faults[chain.replica] = chain.faults
             if directory == own:
                 await self._loop.run_in_executor(self._thread, self._prune, chain, asked)
-        if not self.faults:
+        self.faults = faults
+        if not faults:
             self._metrics.set("ledger_verified_timestamp_seconds", self._clock.wall())
-
-    def _judge(self, directory: Path, chain: Chain) -> None:
-        self.faults.pop(chain.replica, None)
-        if chain.ok:
-            log.info("ledger_verified", replica=chain.replica, rows=chain.rows)
-            return
-        self.faults[chain.replica] = chain.faults
-        for fault in chain.faults:
-            log.critical("ledger_broken", file=str(directory / fault.file), line=fault.line, detail=fault.message)
 
     def _prune(self, chain: Chain, asked: bool) -> None:  # called through an executor, which has no keywords
         own, mode = self._place.root / self._place.replica, self._settings.prune
@@ -187,6 +185,15 @@ class Upkeep:
         """Finish the step at hand: nobody works on the files of a chain that is no longer held."""
         self._stopping.set()
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _sound(directory: Path, chain: Chain) -> bool:
+    """Whether a chain has no faults; either way it is said."""
+    if chain.ok:
+        log.info("ledger_verified", replica=chain.replica, rows=chain.rows)
+    for fault in chain.faults:
+        log.critical("ledger_broken", file=str(directory / fault.file), line=fault.line, detail=fault.message)
+    return chain.ok
 
 
 def _idle(directory: Path) -> bool:

@@ -29,7 +29,12 @@ def seal_segments(directory: Path, stopping: Callable[[], bool] = lambda: False)
     """
     for draft in directory.glob(f"{DRAFT}*{PACKED}"):
         draft.unlink()
-    return [compress(path) for path in segments(directory)[:-1] if path == plain(path) and not stopping()]
+    return [compress(path) for path in unsealed(directory) if not stopping()]
+
+
+def unsealed(directory: Path) -> list[Path]:
+    """The segments that are to be compressed."""
+    return [path for path in segments(directory)[:-1] if path == plain(path)]
 
 
 def compress(path: Path) -> Path:

@@ -68,7 +68,7 @@ async def fill_and_empty(gateway: Gateway, disk: Path) -> None:
     assert int(refused.headers["retry-after"]) > 0
     brake = {"level": "asl-5", "owner": "o", "reason": "incident 12"}
     assert (await admin(gateway, "POST", "/api/v1/models/m3/brakes", json=brake)).status_code == 201
-    assert (await admin(gateway, "GET", "/readyz")).status_code == 200
+    assert (await admin(gateway, "GET", "/readyz")).json() == {"ready": False, "reasons": ["ledger_full"]}
     clear = {"owner": "o", "reason": "all clear"}
     assert (await admin(gateway, "DELETE", "/api/v1/models/m3/brakes", json=clear)).status_code == 200
 

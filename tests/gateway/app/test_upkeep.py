@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from support.fake_clock import FakeClock
 from support.ledger_chains import filled
 
 from gateway.app import upkeep as room
-from gateway.app.upkeep import FIRST_AUDIT_SECONDS, Place, Upkeep
+from gateway.app.upkeep import FIRST_AUDIT_SECONDS, RETRY_SECONDS, Place, Upkeep
 from gateway.ledger.base import Kind, LedgerError
 from gateway.ledger.files import FileSink, open_ledger
 from gateway.ledger.pressure import Pressure, Space
@@ -243,3 +244,19 @@ async def test_what_cannot_be_compressed_does_not_keep_pruning_from_making_space
     await scene.sink.append(Kind.POLICY, {}).durable()
     await scene.upkeep.once()
     assert len(scene.of("pruned")) >= 2
+
+
+async def test_a_verification_that_could_not_be_done_is_tried_again_soon(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verifier that does not start leaves the last result, and the next try comes in minutes, not at once and not in a day."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    scene.due()
+    with pytest.raises(LedgerError, match="cannot be verified"):
+        await scene.upkeep.once()
+    monkeypatch.undo()
+    await scene.upkeep.once()
+    assert scene.gauge("ledger_verified_timestamp_seconds") == 0
+    scene.clock.advance(RETRY_SECONDS)
+    await scene.upkeep.once()
+    assert scene.gauge("ledger_verified_timestamp_seconds") == scene.clock.wall()
