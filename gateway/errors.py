@@ -139,8 +139,6 @@ class Overloaded(GatewayError):
 class LedgerFull(Overloaded):
     """The ledger keeps its last room for exchanges in flight and for what people do."""
 
-    retry_after = 60
-
 
 class Draining(Overloaded):
     """The replica is shutting down."""

@@ -158,7 +158,11 @@ class Gateway:
 
     def _keep_up(self) -> Upkeep:
         place = Place(
-            self._state / "ledger", self.ledger.replica, self.store.head, lambda: retention_of(self.keeper.files)
+            self._state / "ledger",
+            self.ledger.replica,
+            self.store.head,
+            lambda: self.ledger.sequence,
+            lambda: retention_of(self.keeper.files),
         )
         upkeep = Upkeep(place, self.records, self.settings.ledger, self.metrics, self._clock)
         self._open.push_async_callback(upkeep.close)

@@ -19,6 +19,7 @@ import structlog
 from gateway.app.auditor import audit
 from gateway.clock import Clock
 from gateway.ledger.base import Field, Kind, LedgerError
+from gateway.ledger.holding import reach
 from gateway.ledger.pressure import Growth, Look, disk_space, fraction, ledger_bytes, room, step
 from gateway.ledger.pruning import ASKED, prune
 from gateway.ledger.retention import Retention, candidates
@@ -44,11 +45,12 @@ log = structlog.get_logger("asl_gateway")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose upkeep this is: the directory of all chains, the chain of this process, and where heads and retention are known."""
+    """Whose upkeep this is: the directory of all chains, the chain of this process, and where its last row, heads and retention stand."""
 
     root: Path
     replica: str
     head: Callable[[str], Head | None]
+    sequence: Callable[[], int]
     retention: Callable[[], Retention]
 
 
@@ -179,7 +181,16 @@ class Upkeep:
             await self._sink.append(kind, fields).durable()
 
         asyncio.run_coroutine_threadsafe(put(), self._loop).result()
+        if kind is Kind.PRUNED:
+            reach(self._place.sequence(), self._covered)
         self._loop.call_soon_threadsafe(self._metrics.count, "ledger_rows_total", kind.value)
+
+    def _covered(self) -> int:
+        """The last row that the head covers. Raises LedgerError when nobody will wait for it any more."""
+        if self._stopping.is_set():
+            raise LedgerError("the gateway is stopping")
+        head = self._place.head(self._place.replica)
+        return head.sequence if head else -1
 
     async def close(self) -> None:
         """Finish the step at hand: nobody works on the files of a chain that is no longer held."""

@@ -7,6 +7,7 @@ syncs them with one ``fdatasync`` (``durable``), and then moves the head in the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
@@ -28,9 +29,6 @@ QUEUE_ROWS = 20_000
 BATCH_ROWS = 1024
 RETRY_SECONDS = 1.0
 
-# How far a row has come.
-WRITTEN, DURABLE, ANCHORED = 1, 2, 3
-
 SetHead = Callable[[str, int, str], None]
 
 
@@ -41,22 +39,21 @@ class LedgerTampered(LedgerError):
 class FileReceipt:
     """A row on its way. Touched by the loop's thread only."""
 
-    __slots__ = ("_error", "_last", "_loop", "_stage", "_waiters")
+    __slots__ = ("_error", "_loop", "_stage", "_waiters")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, last: int = DURABLE) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._last = last
         self._stage = 0
         self._error: LedgerError | None = None
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     async def written(self) -> None:
         """Handed to the operating system."""
-        await self._wait(WRITTEN)
+        await self._wait(1)
 
     async def durable(self) -> None:
-        """On disk; a ``pruned`` row also within the head, since beyond it anybody could have added one."""
-        await self._wait(self._last)
+        """On disk."""
+        await self._wait(2)
 
     async def _wait(self, stage: int) -> None:
         if self._stage < stage and self._error is None:
@@ -85,7 +82,6 @@ class Item:
 
     fields: dict[str, Field]
     receipt: FileReceipt
-    anchored: bool  # whether somebody waits for the head
 
 
 class FileSink:
@@ -103,7 +99,7 @@ class FileSink:
     ) -> None:
         self._slot, self._boot, self._clock, self._set_head = slot, boot, clock, set_head
         self._segment_ms = int(segment_seconds * 1000)
-        self._sequence, self._digest = chain.sequence, chain.digest
+        self._sequence, self._digest, self._time_ms = chain.sequence, chain.digest, chain.time_ms
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._closed = False
@@ -122,6 +118,11 @@ class FileSink:
     def writable(self) -> bool:
         """Whether the last write succeeded and the thread lives."""
         return self._writable and self._thread.is_alive()
+
+    @property
+    def sequence(self) -> int:
+        """Of the last row that was written; once a row's receipt says so, of that row or a later one."""
+        return self._sequence
 
     @property
     def accepting(self) -> bool:
@@ -144,9 +145,8 @@ class FileSink:
         row = {**fields, "v": VERSION, "replica": self.replica, "boot": self._boot, "kind": kind.value}
         row["time_ms"] = int(self._clock.wall() * 1000)
         canonical(row)
-        anchored = kind is Kind.PRUNED
-        receipt = FileReceipt(self._loop, ANCHORED if anchored else DURABLE)
-        self._queue.put(Item(row, receipt, anchored))
+        receipt = FileReceipt(self._loop)
+        self._queue.put(Item(row, receipt))
         return receipt
 
     async def close(self) -> None:
@@ -196,31 +196,28 @@ class FileSink:
         except Exception as error:  # noqa: BLE001  # whatever is wrong, these rows are not written and must not be waited for
             self._fail(batch, error)
             return
-        self._tell(batch, WRITTEN, None)
+        self._tell(batch, 1, None)
         try:
             os.fdatasync(self._file)
         except OSError as error:
             self._fail(batch, error)
             return
         self._writable = True
-        self._tell(batch, DURABLE, None)
-        anchored = [item for item in batch if item.anchored]
-        try:
+        self._tell(batch, 2, None)
+        # The head only trails: the rows are safe without it, and the next batch moves it again.
+        with contextlib.suppress(Exception):
             self._set_head(self.replica, self._sequence, self._digest)
-        except Exception as error:  # noqa: BLE001  # the head only trails: rows are safe without it, and the next batch moves it again
-            self._tell(anchored, 0, LedgerError(f"the head of the ledger cannot be moved: {error}"))
-        else:
-            self._tell(anchored, ANCHORED, None)
 
     def _write(self, batch: list[Item]) -> None:
         """Seal and write; the chain moves on only when all of it is in the file. Raises OSError with the file as it was."""
-        sequence, digest, sealed = self._sequence, self._digest, []
+        sequence, digest, time_ms, sealed = self._sequence, self._digest, self._time_ms, []
         rows = [item.fields for item in batch]
         if self._lost:
             rows.insert(0, self._gap())
         for row in rows:
             sequence += 1
-            line, digest = seal({**row, "seq": sequence}, digest)
+            time_ms = max(time_ms, int(row["time_ms"]))  # a clock that is set back does not take the chain with it
+            line, digest = seal({**row, "seq": sequence, "time_ms": time_ms}, digest)
             sealed.append(line)
         if self._full():
             os.fdatasync(self._file)  # nothing comes after a segment that is not whole on disk
@@ -229,7 +226,7 @@ class FileSink:
             self._file, self._size = fresh, 0
             self._opened_ms = int(self._clock.wall() * 1000)
         self._put(b"".join(sealed))
-        self._sequence, self._digest, self._lost = sequence, digest, 0
+        self._sequence, self._digest, self._time_ms, self._lost = sequence, digest, time_ms, 0
 
     def _gap(self) -> dict[str, Field]:
         return {

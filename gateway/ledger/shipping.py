@@ -18,7 +18,7 @@ from gateway.ledger.verify import Span
 
 NOTE = ".shipping"
 
-# Puts a row on record; returns when it is on disk. Raises LedgerError.
+# Puts a row on record; returns when it is on disk, a ``pruned`` row when the head covers it too. Raises LedgerError.
 Record = Callable[[Kind, Mapping[str, Field]], None]
 
 

@@ -58,6 +58,7 @@ class Chain:
     first: int = 0
     sequence: int = -1
     digest: str = ZERO
+    time_ms: int = 0  # of the last row; the next one is never earlier
     faults: list[Fault] = field(default_factory=list)
     torn: Line | None = None
     spans: list[Span] = field(default_factory=list)
@@ -119,7 +120,7 @@ class Walk:
             self.fault(name, number, f"row {sequence} does not continue the chain before it")
         elif row.get("replica") != chain.replica:
             self.fault(name, number, f"row {sequence} belongs to another chain")
-        chain.sequence, chain.digest = sequence, digest
+        chain.sequence, chain.digest, chain.time_ms = sequence, digest, int(row.get("time_ms", 0))
         if self._head is not None and sequence == self._head[0]:
             self.head_seen = digest == self._head[1]
         self._note(name, row, sequence, digest)

@@ -78,6 +78,7 @@ def test_a_chain_is_told_whole(chain: Chain) -> None:
         "first",
         "sequence",
         "digest",
+        "time_ms",
         "faults",
         "spans",
         "retention",

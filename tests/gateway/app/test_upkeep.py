@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import sys
+import types
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from support.ledger_chains import filled
 
 from gateway.app import upkeep as room
 from gateway.app.upkeep import FIRST_AUDIT_SECONDS, RETRY_SECONDS, Place, Upkeep
+from gateway.ledger import holding
 from gateway.ledger.base import Kind, LedgerError
 from gateway.ledger.files import FileSink, open_ledger
 from gateway.ledger.pressure import Pressure, Space
@@ -48,7 +50,7 @@ class Scene:
             claim(self.root), "boot", None, self.clock, lambda *row: self.heads.update({row[0]: Head(*row)})
         )
         self.sink = Summarising(self.file, self.clock)
-        place = Place(self.root, "r1", self.heads.get, lambda: KEPT)
+        place = Place(self.root, "r1", self.heads.get, lambda: self.file.sequence, lambda: KEPT)
         self.upkeep = Upkeep(place, self.sink, self.settings, self.metrics, self.clock, self.look)
         self.own = self.root / "r1"
 
@@ -260,3 +262,17 @@ async def test_a_verification_that_could_not_be_done_is_tried_again_soon(
     scene.clock.advance(RETRY_SECONDS)
     await scene.upkeep.once()
     assert scene.gauge("ledger_verified_timestamp_seconds") == scene.clock.wall()
+
+
+async def test_nothing_is_pruned_that_the_head_does_not_account_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store does not take the head, a pruned row explains nothing, and no file goes."""
+    await scene.rows("asl-1", "asl-1")
+    scene.clock.advance(60 * DAY)
+    monkeypatch.setattr(holding, "HEAD_SECONDS", 0.0)
+    scene.heads = types.MappingProxyType(scene.heads)  # type: ignore[assignment]  # it takes no head any more
+    with pytest.raises(LedgerError, match="does not move"):
+        await scene.upkeep.once()
+    assert len(segments(scene.own)) == 4
+    assert len(scene.of("pruned")) == 1

@@ -320,22 +320,13 @@ async def test_a_next_segment_that_cannot_be_made_fails_its_rows_only(
     assert (chain.ok, chain.rows) == (True, 3)
 
 
-async def test_a_pruned_row_is_durable_only_within_the_head(tmp_path: Path) -> None:
-    """What it allows to be removed must never be explained by a row that a lost head leaves outside."""
-    heads, gone = Heads(), [True]
-
-    def sometimes(replica: str, sequence: int, digest: str) -> None:
-        if gone:
-            raise RuntimeError("store is gone")
-        heads.set(replica, sequence, digest)
-
-    sink = open_ledger(claim(tmp_path), "boot", None, FakeClock(), sometimes)
-    receipt = sink.append(Kind.PRUNED, {"first": 0})
-    await receipt.written()
-    with pytest.raises(LedgerError, match="store is gone"):
-        await receipt.durable()
-    await sink.append(Kind.INTENT, {}).durable()
-    gone.clear()
-    await sink.append(Kind.PRUNED, {"first": 0}).durable()
-    assert heads["r1"][0] == 2
-    await sink.close()
+async def test_the_time_of_rows_never_goes_back_along_a_chain(tmp_path: Path) -> None:
+    """A clock that is set back, with a restart between, stands still in the ledger until it has caught up."""
+    heads, clock = Heads(), FakeClock()
+    for wall in (2000.0, 1000.0, 3000.0):
+        clock.epoch = wall
+        sink = open_ledger(claim(tmp_path), "boot", heads.get("r1"), clock, heads.set)
+        await sink.append(Kind.INTENT, {}).durable()
+        await sink.close()
+    rows = [parse(line) for line in segments(tmp_path / "r1")[0].read_bytes().splitlines()]
+    assert [row["time_ms"] for row in rows] == [2_000_000, 2_000_000, 3_000_000]

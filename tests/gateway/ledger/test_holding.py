@@ -8,7 +8,8 @@ import pytest
 from support.fake_clock import FakeClock
 from support.ledger_chains import filled
 
-from gateway.ledger.base import Kind
+from gateway.ledger import holding as room
+from gateway.ledger.base import Kind, LedgerError
 from gateway.ledger.files import LedgerTampered
 from gateway.ledger.holding import hold
 from gateway.ledger.segments import take
@@ -47,3 +48,29 @@ def test_rows_are_recorded_and_the_slot_is_given_back(tmp_path: Path) -> None:
     free = take(chain.directory)
     assert free is not None
     free.release()
+
+
+def test_a_pruned_row_is_on_record_only_within_the_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it allows to be removed must never be explained by a row that a lost head leaves outside."""
+    chain = filled(tmp_path, (3, "asl-1", 0))
+    heads = [chain.head[0]]
+    slot = take(chain.directory)
+    assert slot is not None
+    hold(
+        slot,
+        chain.head,
+        FakeClock(),
+        lambda _, sequence, __: heads.append(sequence),
+        lambda record: record(Kind.PRUNED, {"first": 0}),
+    )
+    assert heads[-1] == 4
+    monkeypatch.setattr(room, "HEAD_SECONDS", 0.1)
+    slot = take(chain.directory)
+    assert slot is not None
+
+    def gone(*_: object) -> None:
+        raise RuntimeError("store is gone")
+
+    head = verify_chain(chain.directory, None)
+    with pytest.raises(LedgerError, match="does not move to row 5"):
+        hold(slot, (head.sequence, head.digest), FakeClock(), gone, lambda record: record(Kind.PRUNED, {"first": 0}))
