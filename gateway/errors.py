@@ -16,6 +16,7 @@
     │   └── NotAssessed            403  asl_not_assessed
     ├── RetryLater                 503  our own trouble, which passes
     │   ├── Overloaded             503  limits reached: memory, streams
+    │   │   ├── LedgerFull         503  what space is left belongs to exchanges in flight and to what people do
     │   │   └── Draining           503  the replica is shutting down
     │   └── SafeguardUnavailable   503  a control of ours failed and no substitute judged
     │       └── LedgerUnavailable  503  no decision without a record
@@ -139,6 +140,10 @@ class Overloaded(RetryLater):
     """A limit of this replica is reached; retry elsewhere or later."""
 
     code = "overloaded"
+
+
+class LedgerFull(Overloaded):
+    """The ledger keeps its last room for exchanges in flight and for what people do."""
 
 
 class Draining(Overloaded):

@@ -84,6 +84,11 @@ SPECS = (
     Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
     Spec("screeners_alive", Gauge, "Threads or processes of the classifier that take work."),
     Spec("screener_restarts_total", Counter, "Threads or processes of the classifier that were lost.", ("cause",)),
+    Spec("ledger_days_to_full", Gauge, "Days until its space is used up, at the last day's growth; +Inf if unknown."),
+    Spec("ledger_verified_timestamp_seconds", Gauge, "When every row was last found sound; 0 before the first time."),
+    Spec(
+        "ledger_pressure", Gauge, "0 none, 1 content stops, 2 low levels are summarised, 3 new exchanges are refused."
+    ),
     Spec("in_flight", Gauge, "Exchanges in flight."),
     Spec("reserved_bytes", Gauge, "Memory reserved by exchanges in flight."),
     Spec("tls_handshake_failures_total", Counter, "TLS handshakes that failed.", ("listener", "reason")),

@@ -79,6 +79,7 @@ def scene(model_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         until(lambda: "unknown_route" in command("ledger", "export", "--state", str(state))[1])
         seen["decision"] = cli(state, "ledger", "show", decision)
         seen["verify"] = cli(state, "ledger", "verify")
+        seen["prune"] = cli(state, "ledger", "prune", "--dry-run")
         yield Scene(running, seen)
 
 
@@ -128,6 +129,7 @@ PRODUCERS: tuple[tuple[str, Callable[[Scene], Any]], ...] = (
     ('{"chains":', lambda scene: scene.seen["verify"]),
     ('{"file":…', fault_of),
     ('{"rows":', lambda scene: scene.seen["decision"]),
+    ('{"chains":[{"faults":[],"replica"', lambda scene: scene.seen["prune"]),
     ('{"decision_id"', lambda scene: scene.seen["screen"]),
     ('{"data":…', lambda _: None),  # held by tests/gateway/cli/test_demo.py, which runs the demo
     ('{"build"', lambda scene: scene.seen["version"]),

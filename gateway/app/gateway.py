@@ -14,11 +14,12 @@ import structlog
 from classifiers.catalogue import create
 from gateway.app.classifying import Classifying
 from gateway.app.heads import HeadMover
-from gateway.app.keeper import Files, Keeper, declare_all, read_files, snapshot_of
+from gateway.app.keeper import Files, Keeper, declare_all, read_files, retention_of, snapshot_of
 from gateway.app.listeners import Addresses, Applications, Listeners
 from gateway.app.readiness import Readiness
 from gateway.app.serving import Server
 from gateway.app.state_dir import DIGEST_KEY, METRICS_TOKEN, TOKEN, prepare, register, secret, unregister
+from gateway.app.upkeep import Place, Upkeep
 from gateway.app.version import build_info
 from gateway.clock import Clock, SystemClock
 from gateway.console.api import Desk, admin_app
@@ -28,9 +29,11 @@ from gateway.controls.catalogue import controls
 from gateway.controls.chain import Chain
 from gateway.controls.rules import RulesControl
 from gateway.dataplane import DataPlane, Refusals, every
+from gateway.ledger import retention
 from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import chains, claim, segments
+from gateway.ledger.summaries import Summarising
 from gateway.limits import Limits
 from gateway.metrics import metrics
 from gateway.pipeline.life import Pipeline, Rooms
@@ -92,8 +95,10 @@ class Gateway:
         declare_all(self.store, self.settings, int(self._clock.wall()))
         self.holder = SnapshotHolder(snapshot_of(files, self.store))
         self.ledger = self._open_ledger()
+        self.records = Summarising(self.ledger, self._clock)
         self.refusals = Refusals(self.ledger, self.metrics, self._clock)
         self._open.push_async_callback(self._end_ledger)
+        self.upkeep = self._keep_up()
         self._build(files, bytes.fromhex(digest_key), token)
         info = build_info()
         self.metrics.set("build_info", 1, str(info["version"]))
@@ -102,6 +107,7 @@ class Gateway:
             "commit": str(info["commit"]),
             "policy": self.holder.current.digest,
             "pid": os.getpid(),
+            "retention": retention.written(retention_of(files)),
         }
         await self.ledger.append(Kind.START, start).durable()
         await self.keeper.begin()
@@ -110,6 +116,8 @@ class Gateway:
             asyncio.create_task(self.keeper.poll()),
             asyncio.create_task(every(GAUGE_SECONDS, self._gauges)),
             *(asyncio.create_task(rotation.watch()) for rotation in self.listeners.rotations),
+            asyncio.create_task(self.upkeep.watch()),
+            asyncio.create_task(self.upkeep.tend()),
         ]
         self._open.push_async_callback(self.classifying.close)
         self._tasks.append(asyncio.create_task(self.classifying.warm()))
@@ -137,11 +145,28 @@ class Gateway:
         self._open.push_async_callback(asyncio.to_thread, mover.close)
         try:
             return open_ledger(
-                slot, secrets.token_hex(4), (head.sequence, head.digest) if head else None, self._clock, mover.move
+                slot,
+                secrets.token_hex(4),
+                (head.sequence, head.digest) if head else None,
+                self._clock,
+                mover.move,
+                segment_seconds=self.settings.ledger.segment_age,
             )
         except LedgerError:
             slot.release()
             raise
+
+    def _keep_up(self) -> Upkeep:
+        place = Place(
+            self._state / "ledger",
+            self.ledger.replica,
+            self.store.head,
+            lambda: self.ledger.sequence,
+            lambda: retention_of(self.keeper.files),
+        )
+        upkeep = Upkeep(place, self.records, self.settings.ledger, self.metrics, self._clock)
+        self._open.push_async_callback(upkeep.close)
+        return upkeep
 
     def _build(self, files: Files, digest_key: bytes, token: str) -> None:
         """Wire the rooms together."""
@@ -155,7 +180,7 @@ class Gateway:
             self._open.push_async_callback(upstream.close)
         wire = replace(WireLimits(), answer_bytes=settings.limits.answer)
         rooms = Rooms(
-            self.holder, chain, self.ledger, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
+            self.holder, chain, self.records, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
         )
         self.pipeline = Pipeline(rooms)
 
@@ -170,6 +195,8 @@ class Gateway:
                 "draining": lambda: self.pipeline.draining or self._leaving,
                 "ledger_not_writable": lambda: not self.ledger.writable,
                 "classifier_not_ready": lambda: not self.classifying.ready,
+                "ledger_full": lambda: not self.records.accepting,
+                "ledger_broken": lambda: self.upkeep.broken,
             }
         )
         screener = Screener(self.holder, chain, self.ledger, clock, digest_key)
@@ -265,6 +292,7 @@ class Gateway:
 
     async def _end_ledger(self) -> None:
         self.refusals.flush()
+        self.records.flush()
         with contextlib.suppress(LedgerError):
             await self.ledger.append(Kind.STOP, {}).durable()
         await self.ledger.close()

@@ -46,6 +46,11 @@ def read_files(settings: Settings) -> Files:
     return Files(settings, profiles(levels_of(settings)), rules_of(settings))
 
 
+def retention_of(files: Files) -> dict[int, int]:
+    """Days that ledger rows of each level are kept."""
+    return {asl: profile.retention for asl, profile in files.profiles.items()}
+
+
 def declare_all(store: Store, settings: Settings, now: int) -> None:
     """Declare every model's level; the stricter of stored and given is in force. Raises ChangeRefused."""
     for model in settings.models:

@@ -29,6 +29,7 @@ from gateway.controls.rules import expected_hits, validate
 from gateway.ledger import verify as ledger_files
 from gateway.ledger.base import Field, LedgerError
 from gateway.ledger.rows import RowInvalid
+from gateway.ledger.segments import SegmentDamaged
 from gateway.metrics import Metrics
 from gateway.policy import changes
 from gateway.settings.faults import ConfigInvalid
@@ -236,7 +237,7 @@ class Api:
         """The rows of one decision."""
         try:
             rows = await asyncio.to_thread(ledger_files.show, self._desk.ledger_root, request.path_params["decision"])
-        except RowInvalid as error:
+        except (RowInvalid, SegmentDamaged) as error:
             raise Problem(
                 500, "ledger_broken", f"a row does not verify: {error}; run `asl-gateway ledger verify`"
             ) from error

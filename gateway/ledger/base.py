@@ -18,6 +18,12 @@ class Kind(StrEnum):
     REFUSALS = "refusals"  # framing refusals and unknown routes: one row per reason and second, with a count
     POLICY = "policy"  # a new snapshot is in force
     CHANGE = "change"  # an operator's act: brake, release, rule, screen
+    PRUNED = "pruned"  # a segment is about to be taken away: what it held and why
+    SHIPPED = "shipped"  # a segment was copied elsewhere and the copy verified
+    COVER = (
+        "cover"  # before the first of them is forwarded or answered: exchanges of one second that are recorded by count
+    )
+    SUMMARY = "summary"  # the counts of covered exchanges
     GAP = "gap"  # rows could not be written for a while; none of what they would have recorded was done
     STOP = "stop"
 
@@ -42,6 +48,10 @@ class Sink(Protocol):
     @property
     def writable(self) -> bool:
         """False once a write failed, until one succeeds again; readiness follows it."""
+
+    @property
+    def accepting(self) -> bool:
+        """False while the last room is kept for exchanges in flight and for what people do: new exchanges are refused."""
 
     def append(self, kind: Kind, fields: Mapping[str, Field]) -> Receipt:
         """Queue a row; never blocks. Keys are ASCII identifiers; values strings, or integers of at most 2**53 in size.

@@ -17,11 +17,14 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.ledger.base import Field, Kind, LedgerError
+from gateway.ledger.reading import begins
 from gateway.ledger.rows import RESERVED, VERSION, RowInvalid, canonical, seal
-from gateway.ledger.segments import Slot, segment, segments
-from gateway.ledger.verify import Chain, verify_chain
+from gateway.ledger.segments import Slot, plain, segment, segments, sync_directory
+from gateway.ledger.tail import verify_tail
+from gateway.ledger.verify import Chain
 
 SEGMENT_BYTES = 64 * 1024 * 1024
+SEGMENT_SECONDS = 86_400.0
 QUEUE_ROWS = 20_000
 BATCH_ROWS = 1024
 RETRY_SECONDS = 1.0
@@ -84,8 +87,18 @@ class Item:
 class FileSink:
     """The ledger of one process. Make it with ``open_ledger``."""
 
-    def __init__(self, slot: Slot, boot: str, chain: Chain, clock: Clock, set_head: SetHead) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        boot: str,
+        chain: Chain,
+        clock: Clock,
+        set_head: SetHead,
+        *,
+        segment_seconds: float = SEGMENT_SECONDS,
+    ) -> None:
         self._slot, self._boot, self._clock, self._set_head = slot, boot, clock, set_head
+        self._segment_ms = int(segment_seconds * 1000)
         self._sequence, self._digest, self._time_ms = chain.sequence, chain.digest, chain.time_ms
         self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -105,6 +118,16 @@ class FileSink:
     def writable(self) -> bool:
         """Whether the last write succeeded and the thread lives."""
         return self._writable and self._thread.is_alive()
+
+    @property
+    def sequence(self) -> int:
+        """Of the last row that was written; once a row's receipt says so, of that row or a later one."""
+        return self._sequence
+
+    @property
+    def accepting(self) -> bool:
+        """Always: space is watched by a sink over this one."""
+        return True
 
     @property
     def depth(self) -> int:
@@ -196,11 +219,12 @@ class FileSink:
             time_ms = max(time_ms, int(row["time_ms"]))  # a clock that is set back does not take the chain with it
             line, digest = seal({**row, "seq": sequence, "time_ms": time_ms}, digest)
             sealed.append(line)
-        if self._size >= SEGMENT_BYTES:
-            # The new one first: where it cannot be opened, the old descriptor must not become somebody else's.
-            fresh = self._open_segment()
+        if self._full():
+            os.fdatasync(self._file)  # nothing comes after a segment that is not whole on disk
+            fresh = self._begin_segment()
             os.close(self._file)
-            self._file, self._size = fresh
+            self._file, self._size = fresh, 0
+            self._opened_ms = int(self._clock.wall() * 1000)
         self._put(b"".join(sealed))
         self._sequence, self._digest, self._time_ms, self._lost = sequence, digest, time_ms, 0
 
@@ -239,29 +263,56 @@ class FileSink:
         if receipts and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(tell)
 
+    def _full(self) -> bool:
+        """Whether the next row begins a new segment: this one is large, or old, and not empty."""
+        return self._size >= SEGMENT_BYTES or (
+            self._size > 0 and self._clock.wall() * 1000 - self._opened_ms >= self._segment_ms
+        )
+
     def _open_segment(self) -> tuple[int, int]:
+        """Continue the last segment while it is open for more; one that is compressed is not."""
         files = segments(self._slot.directory)
-        fresh = not files or files[-1].stat().st_size >= SEGMENT_BYTES
-        path = segment(self._slot.directory, self._sequence + 1) if fresh else files[-1]
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if fresh:
-            _sync_directory(self._slot.directory)
+        self._opened_ms = int(self._clock.wall() * 1000)
+        if not files or files[-1] != plain(files[-1]):
+            return self._begin_segment(), 0
+        self._opened_ms = begins(files[-1]) or self._opened_ms
+        file = os.open(files[-1], os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         return file, os.fstat(file).st_size
 
+    def _begin_segment(self) -> int:
+        path = segment(self._slot.directory, self._sequence + 1)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            sync_directory(self._slot.directory)
+        except OSError:
+            os.close(file)
+            raise
+        return file
 
-def open_ledger(slot: Slot, boot: str, head: tuple[int, str] | None, clock: Clock, set_head: SetHead) -> FileSink:
-    """Check the chain of a slot, repair a torn tail beyond its head, and continue it. Needs a running loop.
+
+def open_ledger(
+    slot: Slot,
+    boot: str,
+    head: tuple[int, str] | None,
+    clock: Clock,
+    set_head: SetHead,
+    *,
+    segment_seconds: float = SEGMENT_SECONDS,
+) -> FileSink:
+    """Check the end of a slot's chain, repair a torn tail beyond its head, and continue it. Needs a running loop.
+
+    ``segment_seconds``: how old a segment may grow before the next row begins another one.
 
     Raises LedgerTampered when the chain is broken or shorter than its head, LedgerError when it cannot be opened.
     """
     try:
-        chain = verify_chain(slot.directory, head)
+        chain = verify_tail(slot.directory, head)
         if not chain.ok:
             fault = chain.faults[0]
             raise LedgerTampered(f"{slot.directory / fault.file}:{fault.line}: {fault.message}")
         if chain.torn is not None:
             _cut(chain.torn.file, chain.torn.offset)
-        return FileSink(slot, boot, chain, clock, set_head)
+        return FileSink(slot, boot, chain, clock, set_head, segment_seconds=segment_seconds)
     except OSError as error:
         raise LedgerError(f"{slot.directory}: {error.strerror}") from error
 
@@ -271,11 +322,3 @@ def _cut(path: Path, size: int) -> None:
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,6 +23,7 @@ from gateway.errors import (
     Blocked,
     Draining,
     GatewayError,
+    LedgerFull,
     LedgerUnavailable,
     TooLarge,
     UnsupportedMedia,
@@ -130,6 +131,8 @@ class Pipeline:
                 with guard:
                     if self.draining:
                         raise Draining("the gateway is shutting down")
+                    if not self.rooms.ledger.accepting:
+                        raise LedgerFull("the record of decisions is nearly out of space")
                     await life.live(guard)
                     trace.result = Result.SERVED
             finally:

@@ -31,6 +31,7 @@ class Profile:
     refused: frozenset[Feature]
     hold: Hold
     screen_budget: int
+    retention: int  # days that ledger rows are kept
 
 
 def profiles(levels: Iterable[MergedLevel]) -> dict[int, Profile]:
@@ -52,6 +53,7 @@ def _profile(level: MergedLevel) -> Profile:
         refused=level.refuse,
         hold=Hold[level.hold.upper()],
         screen_budget=level.screen_budget,
+        retention=level.retention,
     )
 
 

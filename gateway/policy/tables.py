@@ -26,6 +26,7 @@ def level_control_table(profiles: Mapping[int, Profile]) -> str:
         ("refused features", [", ".join(f"`{feature}`" for feature in sorted(level.refused)) for level in levels]),
         ("answers held", [level.hold.name.lower() for level in levels]),
         ("screening budget (windows)", [f"{level.screen_budget:,}" for level in levels]),
+        ("ledger rows kept (days)", [f"{level.retention:,}" for level in levels]),
     ]
     head = ["| | " + " | ".join(f"ASL-{level.asl}" for level in levels) + " |", "|---" * (len(levels) + 1) + "|"]
     return "\n".join([*head, *(_row(name, cells) for name, cells in rows)]) + "\n"

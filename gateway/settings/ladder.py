@@ -85,6 +85,7 @@ def merge(below: MergedLevel, own: LevelFile) -> MergedLevel:
         refuse=below.refuse | frozenset(own.refuse),
         hold=_later(HOLDINGS, below.hold, own.hold),
         screen_budget=_budget(below, own),
+        retention=_retention(below, own),
     )
 
 
@@ -92,6 +93,12 @@ def _budget(below: MergedLevel, own: LevelFile) -> int:
     if own.screen_budget is None:
         return below.screen_budget
     return own.screen_budget if below is BELOW_ALL else min(below.screen_budget, own.screen_budget)
+
+
+def _retention(below: MergedLevel, own: LevelFile) -> int:
+    if own.retention is None:
+        return below.retention
+    return own.retention if below is BELOW_ALL else max(below.retention, own.retention)
 
 
 def _later(order: Sequence[Choice], below: Choice, own: Choice | None) -> Choice:

@@ -49,6 +49,9 @@ class LevelFile(Strict):
     screen_budget: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         None, description="classifier windows that one prompt may need"
     )
+    retention: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None, description="days that ledger rows are kept; never fewer than at the level below"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class MergedLevel:
     refuse: frozenset[Feature]
     hold: Holding
     screen_budget: int
+    retention: int
 
     @property
     def acting(self) -> frozenset[str]:
@@ -71,5 +75,5 @@ class MergedLevel:
         return frozenset(member for group in self.groups for member in group.members) - self.shadow
 
 
-# What the lowest level stands on. Its budget is asl-1's own where asl-1 does not say.
-BELOW_ALL = MergedLevel(0, "", "yes", (), {}, frozenset(), frozenset(), "adaptive", 4096)
+# What the lowest level stands on. Its budget and retention are asl-1's own where asl-1 does not say.
+BELOW_ALL = MergedLevel(0, "", "yes", (), {}, frozenset(), frozenset(), "adaptive", 4096, 30)

@@ -21,6 +21,8 @@ def agree(own: LevelFile, below: MergedLevel, document: Document) -> Iterator[Fa
         yield document.fault(("hold",), f"{own.hold} is looser {than}: {below.hold}")
     if below is not BELOW_ALL and own.screen_budget is not None and own.screen_budget > below.screen_budget:
         yield document.fault(("screen_budget",), f"is larger {than}: {below.screen_budget}")
+    if below is not BELOW_ALL and own.retention is not None and own.retention < below.retention:
+        yield document.fault(("retention",), f"is shorter {than}: {below.retention}")
     for control, value in own.thresholds.items():
         if value > below.thresholds.get(control, value):
             yield document.fault(("thresholds", control), f"is looser {than}: {below.thresholds[control]}")
@@ -94,6 +96,8 @@ def weaker(level: MergedLevel, floor: MergedLevel) -> Iterator[tuple[str, Loc]]:
         yield f"serving is {level.serving}", ("serving",)
     if HOLDINGS.index(level.hold) < HOLDINGS.index(floor.hold):
         yield f"hold is {level.hold}", ("hold",)
+    if level.retention < floor.retention:
+        yield f"keeps rows for {level.retention} days, not {floor.retention}", ("retention",)
 
 
 def _higher(level: MergedLevel, floor: MergedLevel) -> frozenset[str]:

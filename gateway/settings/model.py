@@ -157,6 +157,20 @@ class Deadlines(Strict):
     drain: Pause = Field(30, description="after the grace, for exchanges in flight")
 
 
+class LedgerSettings(Strict):
+    """The record of decisions on disk."""
+
+    segment_age: Seconds = Field(86_400, description="a segment this old, or of 64 MiB, is sealed and compressed")
+    max_bytes: Size | None = Field(
+        None, description="what all chains may hold; thresholds are fractions of it then, of the disk without it"
+    )
+    verify_every: Seconds = Field(86_400, description="between two verifications of every row, in the background")
+    prune: Literal["none", "expired", "shipped"] = Field(
+        "expired",
+        description="what goes by itself after a verification: nothing, expired segments, or shipped ones too",
+    )
+
+
 class Secret(Strict):
     """A secret by reference; never in the file itself."""
 
@@ -204,6 +218,7 @@ class Settings(Strict):
     hosts: tuple[Host, ...] = Field((), description="values of Host that are served; any when empty")
     limits: LimitSettings = Field(LimitSettings(), description="what this replica may hold at once")
     deadlines: Deadlines = Field(Deadlines(), description="deadlines in seconds")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="the record of decisions on disk")
     levels: Path | None = Field(None, description="directory of level files, at least as strict as the built-in ones")
     rules: Path | None = Field(None, description="directory of rule files; no rules from files without it")
     classifiers: bool = Field(

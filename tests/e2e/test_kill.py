@@ -90,3 +90,29 @@ async def test_sigterm_lets_streams_end(tmp_path: Path) -> None:
     assert all(b"word59" in answer and answer.endswith(b"data: [DONE]\n\n") for answer in answers)
     outcomes = [row["outcome"] for row in rows(state) if row["kind"] == "outcome"]
     assert outcomes == ["served"] * STREAMS
+
+
+async def test_what_is_recorded_by_count_is_covered_before_it_is_forwarded(tmp_path: Path) -> None:
+    """Nine tenths full at ASL-1: after kill -9 each request that went upstream is covered by a row that was written before it went."""
+    state = tmp_path / "state"
+    full = state / "ledger" / "full"
+    full.mkdir(parents=True)
+    (full / "filler").write_bytes(bytes(93 << 20))
+    environment = {"ASL_GATEWAY__LEDGER__MAX_BYTES": "100MiB"}
+    with playing() as upstream:
+        with gateway(state, flags(upstream.url, state, asl=1), environment) as running:
+            upstream.script(signals(running, 25, signal.SIGKILL, pace=0.05))
+            await read_all(running)
+            running.process.wait(30)
+        sent = {request.header("x-request-id") or "" for request in upstream.requests}
+        with gateway(state, flags(upstream.url, state, asl=1)):
+            code, out, errors = command("ledger", "verify", "--state", str(state), "--json")
+            assert code == 0, out + errors
+            found = rows(state)
+    covers = [
+        (str(row["from"]), str(row["until"])) for row in found if row["kind"] == "cover" and row["of"] == "intent"
+    ]
+    assert not [row for row in found if row["kind"] == "intent"]
+    assert len(sent) >= 25
+    for request in sent:
+        assert any(begin <= request.replace("r-", "d-", 1) < end for begin, end in covers), request

@@ -33,6 +33,7 @@ class MemoryLedger:
         self.rows: list[tuple[Kind, dict[str, Field]]] = []
         self.broken = False
         self.refusing = False
+        self.accepting = True
         self.disk = asyncio.Event()
         self.disk.set()
         self._closed = False

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
-from support.running import Running
+from support.running import Running, until
 
 from gateway.cli.exits import Exit
+from gateway.ledger.sealing import compress
 
 Asl = Callable[..., Result]
 
@@ -79,8 +84,12 @@ def test_without_heads_nothing_is_verified(asl: Asl, copied: Path) -> None:
 def test_show_prints_the_rows_of_a_decision(asl: Asl, shared: Running) -> None:
     """An answer's decision id leads to its intent and outcome rows."""
     decision = shared.chat().headers["x-asl-decision-id"]
-    rows = json.loads(asl("ledger", "show", decision, "--json").stdout)["rows"]
-    assert [row["kind"] for row in rows] == ["intent", "outcome"]
+
+    def rows() -> list[str]:
+        return [row["kind"] for row in json.loads(asl("ledger", "show", decision, "--json").stdout)["rows"]]
+
+    until(lambda: len(rows()) == 2)  # the outcome follows the last byte of the answer
+    assert rows() == ["intent", "outcome"]
     shown = asl("ledger", "show", decision)
     assert "outcome #" in shown.stdout
     assert "  outcome: served" in shown.stdout
@@ -113,3 +122,31 @@ def test_a_directory_without_a_ledger_fails(asl: Asl, tmp_path: Path, arguments:
     done = asl("ledger", *arguments, "--state", str(tmp_path))
     assert done.exit_code == Exit.FAILURE
     assert "holds no ledger" in done.stderr
+
+
+def test_long_work_shows_its_progress_on_a_terminal(copied: Path) -> None:
+    """A bar on stderr where that is a terminal, and stdout is still one document."""
+    control, terminal = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway", "ledger", "verify", "--json", "--state", str(copied)],
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        check=True,
+        timeout=60,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    shown = os.read(control, 65_536).decode()
+    os.close(control)
+    os.close(terminal)
+    assert "verifying" in shown
+    assert json.loads(done.stdout)["ok"] is True
+
+
+def test_a_damaged_archive_is_said_by_every_command(asl: Asl, copied: Path) -> None:
+    """Verify, show and export end with 6 on a compressed segment that is cut."""
+    path = compress(chain(copied))
+    path.write_bytes(path.read_bytes()[:-9])
+    for arguments in (("verify",), ("export",), ("show", "d-1")):
+        done = asl("ledger", *arguments, "--state", str(copied))
+        assert done.exit_code == Exit.VERIFICATION_FAILED
+        assert "cannot be decompressed" in done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import stat
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from gateway.console.api import Api, Desk, admin_app
 from gateway.console.problems import Problem
 from gateway.controls.matching import RuleError
 from gateway.ledger.base import LedgerError
-from gateway.ledger.segments import segment
+from gateway.ledger.segments import packed, segment
 from gateway.metrics import PREFIX, SPECS, metrics
 from gateway.policy.changes import ChangeRefused
 from gateway.settings.faults import ConfigInvalid
@@ -227,6 +228,15 @@ async def test_a_row_that_does_not_verify_is_not_shown(tmp_path: Path) -> None:
         await Api(desk(ledger_root=tmp_path)).decision(request(decision="d-1"))
     assert (caught.value.status, caught.value.code) == (500, "ledger_broken")
     assert "asl-gateway ledger verify" in caught.value.detail
+
+
+async def test_a_damaged_archive_is_no_record(tmp_path: Path) -> None:
+    """A compressed segment that is cut is said like a row that does not verify."""
+    (tmp_path / "r1").mkdir()
+    packed(segment(tmp_path / "r1", 0)).write_bytes(gzip.compress(b"row\n")[:-4])
+    with pytest.raises(Problem) as caught:
+        await Api(desk(ledger_root=tmp_path)).decision(request(decision="d-1"))
+    assert (caught.value.status, caught.value.code) == (500, "ledger_broken")
 
 
 async def test_not_ready_is_503_with_the_reasons() -> None:

@@ -18,7 +18,8 @@ from gateway.ledger import files
 from gateway.ledger.base import Kind, LedgerError, Sink
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
 from gateway.ledger.rows import parse
-from gateway.ledger.segments import claim, segments
+from gateway.ledger.sealing import compress
+from gateway.ledger.segments import claim, segment, segments
 from gateway.ledger.verify import export, verify
 
 
@@ -272,3 +273,100 @@ async def test_an_unusable_directory_is_a_typed_error(tmp_path: Path, monkeypatc
     with pytest.raises(LedgerError, match="Read-only"):
         open_ledger(slot, "boot", None, FakeClock(), Heads().set)
     slot.release()
+
+
+async def test_an_old_segment_is_followed_by_the_next(tmp_path: Path) -> None:
+    """A day after its first row, over a restart too, the next row begins another file; an idle ledger begins none."""
+    heads, clock = Heads(), FakeClock()
+
+    def opened() -> FileSink:
+        return open_ledger(claim(tmp_path), "boot", heads.get("r1"), clock, heads.set, segment_seconds=86_400)
+
+    sink = opened()
+    await sink.append(Kind.INTENT, {}).durable()
+    clock.advance(80_000)
+    await sink.append(Kind.INTENT, {}).durable()
+    await sink.close()
+    clock.advance(6_400)
+    sink = opened()
+    await sink.append(Kind.INTENT, {}).durable()
+    clock.advance(86_399)
+    await sink.append(Kind.INTENT, {}).durable()
+    await sink.close()
+    assert segments(tmp_path / "r1") == [segment(tmp_path / "r1", first) for first in (0, 2)]
+    assert verify(tmp_path, heads)[0].ok
+
+
+async def test_a_chain_whose_last_segment_was_compressed_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    """A compressed file is never written to."""
+    heads = Heads()
+    for _ in range(2):
+        sink = open_here(tmp_path, heads)
+        await sink.append(Kind.INTENT, {"decision": "d-1"}).durable()
+        await sink.close()
+        compress(segments(tmp_path / "r1")[-1])
+    assert verify(tmp_path, heads)[0].rows == 2
+    assert len(segments(tmp_path / "r1")) == 2
+
+
+@pytest.mark.parametrize("covered", [0, 1, 2])
+async def test_a_tail_cut_at_any_byte_is_repaired_or_refused(tmp_path: Path, covered: int) -> None:
+    """The last rows cut at each byte: beyond the head the chain goes on, within it nothing is opened."""
+    heads: Heads = Heads()
+    (tmp_path / "whole").mkdir()
+    sink = open_here(tmp_path / "whole", heads)
+    for number in range(3):
+        await sink.append(Kind.INTENT, {"decision": f"d-{number}"}).durable()
+    await sink.close()
+    data = segments(tmp_path / "whole" / "r1")[0].read_bytes()
+    rows = [parse(line) for line in data.splitlines()]
+    ends = [index + 1 for index, byte in enumerate(data) if byte == 10]
+    for cut in range(ends[0] - 40, len(data) + 1):
+        directory = tmp_path / str(cut)
+        segment(directory / "r1", 0).parent.mkdir(parents=True)
+        segment(directory / "r1", 0).write_bytes(data[:cut])
+        known = Heads(r1=(covered, str(rows[covered]["hash"])))
+        if cut < ends[covered]:
+            with pytest.raises(LedgerTampered, match="rows are missing"):
+                open_here(directory, known)
+            continue
+        sink = open_here(directory, known)
+        await sink.append(Kind.INTENT, {}).durable()
+        await sink.close()
+        (chain,) = verify(directory, known)
+        assert (chain.ok, chain.rows, chain.torn) == (True, sum(end <= cut for end in ends) + 1, None)
+
+
+async def test_a_next_segment_that_cannot_be_made_fails_its_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old segment goes on being the last one, and the next row tries again."""
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 100)
+    heads = Heads()
+    sink = open_here(tmp_path, heads)
+    assert sink.accepting
+    await sink.append(Kind.INTENT, {"decision": "d-1"}).durable()
+
+    def broken(_path: Path) -> None:
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sync_directory", broken)
+        with pytest.raises(LedgerError, match="I/O error"):
+            await sink.append(Kind.INTENT, {"decision": "d-2"}).written()
+    await sink.append(Kind.INTENT, {"decision": "d-3"}).durable()
+    await sink.close()
+    (chain,) = verify(tmp_path, heads)
+    assert (chain.ok, chain.rows) == (True, 3)
+
+
+async def test_the_time_of_rows_never_goes_back_along_a_chain(tmp_path: Path) -> None:
+    """A clock that is set back, with a restart between, stands still in the ledger until it has caught up."""
+    heads, clock = Heads(), FakeClock()
+    for wall in (2000.0, 1000.0, 3000.0):
+        clock.epoch = wall
+        sink = open_ledger(claim(tmp_path), "boot", heads.get("r1"), clock, heads.set)
+        await sink.append(Kind.INTENT, {}).durable()
+        await sink.close()
+    rows = [parse(line) for line in segments(tmp_path / "r1")[0].read_bytes().splitlines()]
+    assert [row["time_ms"] for row in rows] == [2_000_000, 2_000_000, 3_000_000]

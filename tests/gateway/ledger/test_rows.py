@@ -7,7 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger.rows import MAX_INTEGER, MAX_LINE, ZERO, RowInvalid, canonical, parse, seal
+from gateway.ledger.rows import MAX_INTEGER, MAX_LINE, ZERO, RowInvalid, canonical, link, parse, seal
 
 KEYS = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
@@ -63,3 +63,26 @@ def test_a_reordered_row_is_refused() -> None:
     line, _ = seal({"a": 1, "seq": 0}, ZERO)
     with pytest.raises(RowInvalid, match="canonical"):
         parse(line[:-1].replace(b'{"a":1,', b'{"a": 1,'))
+
+
+@pytest.mark.parametrize("text", ['é","hash":"x', '\\","hash":"', "a,", '"hash":"', "}"])
+@given(key=KEYS.filter(lambda key: key not in {"seq", "prev", "hash"}))
+def test_no_text_can_pass_for_the_hash(text: str, key: str) -> None:
+    """Values that look like the end of a row are read back as they are."""
+    line, digest = seal({key: text, "seq": 7}, ZERO)
+    assert parse(line[:-1]) == {key: text, "seq": 7, "prev": ZERO, "hash": digest}
+
+
+def test_a_sealed_row_that_rows_cannot_be_is_refused() -> None:
+    """A row with the right hash but another form, key or integer is none: there is one form only."""
+    for body, says in (
+        (b'{"a":9007199254740993,"prev":"p","seq":0}', "beyond 2"),
+        (b'{"a b":1,"prev":"p","seq":0}', "not an ASCII identifier"),
+        ('{"é":1,"prev":"p","seq":0}'.encode(), "not an ASCII identifier"),
+        (b'{"seq":0,"prev":"p"}', "hash of row|canonical"),
+        (b'{"a":"\\u0041","prev":"p","seq":0}', "hash of row|canonical"),
+        (b'{"prev":"p","prev":"p","seq":0}', "hash of row|canonical"),
+    ):
+        line = body.replace(b'"prev"', b'"hash":"' + link("p", body).encode() + b'","prev"', 1)
+        with pytest.raises(RowInvalid, match=says):
+            parse(line)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.ledger_chains import Chain
 
+from gateway.ledger import verify as room
+from gateway.ledger.base import Kind
 from gateway.ledger.rows import ZERO, seal
 from gateway.ledger.segments import segment
-from gateway.ledger.verify import MAX_FAULTS, export, show, verify, verify_chain
+from gateway.ledger.verify import MAX_FAULTS, Span, export, show, verify, verify_chain
 
 
 def write_chain(root: Path, rows: int, replica: str = "r1", per_file: int = 4) -> list[tuple[int, str]]:
@@ -123,3 +126,60 @@ def test_export_and_show_read_all_chains(tmp_path: Path) -> None:
         ("r2", 1),
     ]
     assert show(tmp_path, "d-99") == []
+
+
+def test_progress_is_told_in_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told adds up to the rows of all chains."""
+    monkeypatch.setattr(room, "REPORT_ROWS", 2)
+    write_chain(tmp_path, 9)
+    write_chain(tmp_path, 2, "r2")
+    told: list[int] = []
+    verify(tmp_path, {}, told.append)
+    assert sum(told) == 11
+    assert len(told) >= 5
+
+
+def test_segments_that_vanish_are_looked_for_anew_and_then_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain that is pruned while it is read is begun again; one that keeps vanishing is not called sound."""
+    heads = write_chain(tmp_path, 10)
+    told: list[int] = []
+    real, listed = room.segments, []
+
+    def once(directory: Path) -> list[Path]:
+        listed.append(directory)
+        return [*real(directory), directory / "00000000000000000099.jsonl"] if len(listed) == 1 else real(directory)
+
+    monkeypatch.setattr(room, "REPORT_ROWS", 2)
+    monkeypatch.setattr(room, "segments", once)
+    assert verify_chain(tmp_path / "r1", heads[-1], told.append).ok
+    assert sum(told) == 10
+    monkeypatch.undo()
+    (tmp_path / "r1" / "00000000000000000099.jsonl").symlink_to("nowhere")
+    assert "vanish" in verify_chain(tmp_path / "r1", heads[-1]).faults[0].message
+
+
+def test_what_each_segment_holds_is_noted(tmp_path: Path) -> None:
+    """First and last row, the newest time and the strictest level of each, and the retention of the newest start."""
+    chain = Chain(tmp_path)
+    chain.row(Kind.START, retention="1,2,3,4,5", time_ms=5)
+    chain.row(Kind.OUTCOME, asl="asl-3", time_ms=9)
+    chain.row(Kind.OUTCOME, asl="asl-1", time_ms=7)
+    chain.turn()
+    chain.row(Kind.START, retention="2,2,3,4,5")
+    found = verify_chain(chain.directory, chain.head)
+    assert found.retention == "2,2,3,4,5"
+    assert found.spans == [
+        Span(segment(chain.directory, 0).name, 0, 2, chain.heads[2][1], 9, 3),
+        Span(segment(chain.directory, 3).name, 3, 3, chain.heads[3][1], 0, 0),
+    ]
+
+
+def test_a_broken_beginning_is_not_taken_for_a_pruned_one(tmp_path: Path) -> None:
+    """A first line that is no row counts as one, and the next must follow it."""
+    write_chain(tmp_path, 6)
+    edit(segment(tmp_path / "r1", 0), 0, b"garbage\n")
+    messages = [fault.message for fault in verify_chain(tmp_path / "r1", None).faults]
+    assert len(messages) == 2
+    assert "does not continue" in messages[1]

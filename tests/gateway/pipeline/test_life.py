@@ -269,6 +269,17 @@ async def test_draining_refuses_new_exchanges_and_ends_old_ones() -> None:
         assert [row["outcome"] for row in b.ledger.of(Kind.OUTCOME)] == ["overloaded", "overloaded"]
 
 
+async def test_a_ledger_without_room_refuses_new_exchanges() -> None:
+    """503 before the body is read and before any control is asked; nothing is forwarded."""
+    async with bench() as b:
+        b.ledger.accepting = False
+        client = await b.ask(OPENAI, body_of(OPENAI))
+        assert (client.status, client.body["error"]["code"]) == (503, "overloaded")
+        assert [(kind, row["outcome"]) for kind, row in b.ledger.rows] == [(Kind.OUTCOME, "overloaded")]
+        b.ledger.accepting = True
+        assert (await b.ask(OPENAI, body_of(OPENAI))).status == 200
+
+
 async def test_a_model_without_a_server() -> None:
     """A model that is registered but has no model server is a 502, on record."""
     async with bench(snapshot=policy(models=(MODEL, "other"))) as b:

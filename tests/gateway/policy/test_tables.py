@@ -30,7 +30,7 @@ def group(name: str, *members: str, on_failure: OnFailure = OnFailure.REFUSE) ->
 def profile(asl: int, *groups: Group, shadow: frozenset[str] = frozenset()) -> Profile:
     """A profile of these groups."""
     refused = frozenset({Feature.MEDIA}) if asl > 1 else frozenset[Feature]()
-    return Profile(asl, "", Standing.SERVING, groups, {}, shadow, refused, Hold.ADAPTIVE, 4096)
+    return Profile(asl, "", Standing.SERVING, groups, {}, shadow, refused, Hold.ADAPTIVE, 4096, 30)
 
 
 def cells(table: str) -> dict[str, list[str]]:
@@ -59,6 +59,7 @@ def test_a_table_in_full() -> None:
         "| refused features | – | `media` | `media` |\n"
         "| answers held | adaptive | adaptive | whole |\n"
         "| screening budget (windows) | 4,096 | 4,096 | 12 |\n"
+        "| ledger rows kept (days) | 30 | 30 | 30 |\n"
     )
 
 

@@ -36,6 +36,7 @@ FILES = st.builds(
     refuse=st.lists(st.sampled_from(Feature)).map(tuple),
     hold=st.none() | st.sampled_from(HOLDINGS),
     screen_budget=st.none() | st.integers(1, 5000),
+    retention=st.none() | st.integers(1, 100),
 )
 
 
@@ -73,6 +74,7 @@ def test_merging_never_loosens(lower: LevelFile, own: LevelFile) -> None:
     assert SERVINGS.index(level.serving) >= SERVINGS.index(below.serving)
     assert HOLDINGS.index(level.hold) >= HOLDINGS.index(below.hold)
     assert level.screen_budget <= below.screen_budget
+    assert level.retention >= below.retention
 
 
 def test_a_control_in_shadow_acts_when_a_higher_level_names_it(tmp_path: Path) -> None:

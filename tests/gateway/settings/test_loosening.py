@@ -51,6 +51,7 @@ def refused(directory: Path, **changed: str) -> list[str]:
         ("shadow: [rules]", "shadow[0]: 'rules' acts at asl-1; in shadow it would not"),
         ("shadow: [rulez]", "shadow[0]: 'rulez' is in no group"),
         ("screen_budget: 4097", "screen_budget: is larger than at asl-1: 4096"),
+        ("retention: 29", "retention: is shorter than at asl-1: 30"),
         ("thresholds: {screen: 3}", "thresholds.screen: there is no control 'screen'"),
         (
             MORE,
@@ -98,6 +99,7 @@ def test_a_level_without_its_controls_is_refused(tmp_path: Path) -> None:
         "1:1 groups: lacks the group 'cbrn_input' (input: input_screen, lexicon) (the built-in asl-3 is stricter)",
         "1:1 groups: lacks the group 'cbrn_output' (output: output_screen, lexicon) (the built-in asl-3 is stricter)",
         "1:1 refuse: does not refuse grammar, logit_bias, logprobs, media, opaque, prefill (the built-in asl-3 is stricter)",
+        "1:1 retention: keeps rows for 90 days, not 365 (the built-in asl-3 is stricter)",
     ]
 
 
@@ -122,6 +124,7 @@ def test_levels_cannot_serve_or_release_early(tmp_path: Path) -> None:
     """ASL-4 is not offered, and its answers are held whole, whatever the file leaves out."""
     assert undercut(tmp_path, asl_4="asl: 4\nsummary: s\nrefuse: [unknown_field]\n") == [
         "1:1 hold: hold is adaptive (the built-in asl-4 is stricter)",
+        "1:1 retention: keeps rows for 365 days, not 1095 (the built-in asl-4 is stricter)",
         "1:1 serving: serving is yes (the built-in asl-4 is stricter)",
     ]
 
@@ -138,7 +141,7 @@ def test_a_threshold_of_the_floor_holds(tmp_path: Path, text: str) -> None:
 
 def test_tighter_levels_are_welcome(tmp_path: Path) -> None:
     """More groups, lower budgets, earlier refusals: all of it may be added."""
-    two = "asl: 2\nsummary: s\nrefuse: [media]\nscreen_budget: 100\ngroups:\n"
+    two = "asl: 2\nsummary: s\nrefuse: [media]\nscreen_budget: 100\nretention: 90\ngroups:\n"
     two += (
         "  - {name: harm_input, standard: deployment, direction: input, members: [harm_screen], on_failure: refuse}\n"
     )
