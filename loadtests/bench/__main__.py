@@ -1,0 +1,102 @@
+"""``python -m loadtests.bench``: measure side by side, print, and write ``evidence/bench.md``, ``.json`` and ``.png``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtests.bench import measures, report
+from loadtests.bench.contestants import ALL, LITELLM, Contestant, Place, Proxy
+from loadtests.bench.matter import write
+from loadtests.bench.measures import FULL, MEASURES, QUICK, Bench
+from loadtests.bench.results import Results
+from loadtests.bench.tools import compiled, missing, upstream
+from loadtests.rig import ROOT, RigFailed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 when all was measured, whatever the bars say; 1 when something could not be."""
+    given = _parser().parse_args(arguments)
+    chosen = [who for who in ALL if who.id in given.only]
+    wanted = {name: MEASURES[name] for name in MEASURES if name in given.measures}
+    console = Console(stderr=True)
+    if lacking := missing(("gcc", "wrk", "taskset", *itertools.chain(*(who.needs for who in chosen)))):
+        console.print(f"missing on this machine: apt-get install {' '.join(lacking)}")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="asl-bench-") as name:
+        folder = Path(name)
+        matter, tools = write(folder), compiled(folder)
+        with upstream(tools, matter.tokens, given.client_core) as port:
+            place = Place(port, matter.rules, folder, given.proxy_core, given.litellm)
+            shape = QUICK if given.quick else FULL
+            bench = Bench(tools, matter, place, folder, shape, given.client_core, given.lock)
+            results = Results(report.setting(given.litellm), {}, [])
+            failed = _measure(bench, chosen, wanted, 1 if given.quick else given.rounds, results, console)
+    text = report.markdown(results)
+    print(text)
+    report.write(results, text, given.out)
+    console.print(f"written: {given.out}.md, .json and, with matplotlib, .png")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    names, kinds = [who.id for who in ALL], list(MEASURES)
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="contestants")
+    parser.add_argument("--measures", nargs="+", choices=kinds, default=kinds, help="what to measure")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds; the report gives median, least and most")
+    parser.add_argument("--quick", action="store_true", help="one round of tiny counts: does the harness work?")
+    parser.add_argument("--lock", type=Path, help="hold this lock file during each measurement")
+    parser.add_argument("--litellm", type=Path, default=LITELLM, help="virtual environment that has litellm[proxy]")
+    parser.add_argument("--client-core", type=int, default=0, help="core of the model server and the clients")
+    parser.add_argument("--proxy-core", type=int, default=1, help="core of whoever is measured")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "evidence" / "bench", help="where to write, without extension"
+    )
+    return parser
+
+
+def _measure(
+    bench: Bench,
+    chosen: list[Contestant],
+    wanted: dict[str, measures.Measure],
+    rounds: int,
+    results: Results,
+    console: Console,
+) -> bool:
+    """All rounds, contestants taking turns in each, so that a slow minute of the machine meets all. Whether something failed."""
+    with contextlib.ExitStack() as running:
+        proxies: dict[str, Proxy] = {}
+        for who in chosen:
+            console.print(f"starting {who.title}")
+            try:
+                proxies[who.id] = running.enter_context(who.start(bench.place))
+            except RigFailed as error:
+                results.faults.append(f"{who.title}: {error}")
+                console.print(f"  failed: {error}")
+        salts = itertools.count(1)
+        for name, number in itertools.product(wanted, range(rounds)):
+            for who in chosen:
+                if who.id not in proxies:
+                    continue
+                try:
+                    with bench.quiet():
+                        figures = wanted[name](bench, who, proxies[who.id], next(salts))
+                except RigFailed as error:
+                    results.faults.append(f"{who.title}, {name}: {error}")
+                    console.print(f"  failed: {who.id} {name}: {error}")
+                    continue
+                results.add(who.id, name, figures)
+                shown = ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+                console.print(f"{name} {number + 1}/{rounds} {who.id}: {shown}")
+    return bool(results.faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+"""What a process and its children cost: processor time in nanoseconds, memory in bytes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:  # grows while it is walked
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process with its threads, those that ended included, and of its living children."""
+    # clock_getcpuclockid(3) of each: exact to the nanosecond, where /proc/PID/stat counts ticks of 10 ms.
+    return sum(time.clock_gettime((~member << 3) | 2) for member in family(pid))
+
+
+def memory(pid: int) -> tuple[int, int]:
+    """Resident and proportional set size in bytes, summed over a process and its children."""
+    texts = [Path(f"/proc/{member}/smaps_rollup").read_text() for member in family(pid)]
+    return sum(_field(text, "Rss") for text in texts), sum(_field(text, "Pss") for text in texts)
+
+
+def _field(text: str, name: str) -> int:
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")) << 10

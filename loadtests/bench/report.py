@@ -1,0 +1,144 @@
+"""The report: setting, bars, and one table for each measure."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtests.bench.bars import judged
+from loadtests.bench.contestants import ALL, LITELLM_ENVIRONMENT, LITELLM_FLAGS
+from loadtests.bench.plot import plot
+from loadtests.bench.results import Results, Spread
+from loadtests.bench.tools import program
+from loadtests.evidence import commit_line, table
+
+# measure: title, and for each column its figure, head, and what one unit of it is
+TABLES: dict[str, tuple[str, tuple[tuple[str, str, float], ...]]] = {
+    "many": (
+        "Unary, 64 connections",
+        (
+            ("requests_per_s", "requests/s", 1),
+            ("p50_us", "p50 ms", 1e3),
+            ("p99_us", "p99 ms", 1e3),
+            ("cpu_per_request_us", "CPU us a request", 1),
+        ),
+    ),
+    "one": (
+        "Unary, one connection",
+        (("p50_us", "p50 us", 1), ("p99_us", "p99 us", 1), ("cpu_per_request_us", "CPU us a request", 1)),
+    ),
+    "chunks": (
+        "Streams, chunks one by one",
+        (
+            ("cpu_per_chunk_us", "CPU us a chunk", 1),
+            ("busy_share", "share of a core", 1),
+            ("gap_p50_us", "gap p50 ms", 1e3),
+            ("gap_p99_us", "gap p99 ms", 1e3),
+        ),
+    ),
+    "burst": (
+        "Streams, all chunks at once",
+        (("cpu_per_chunk_us", "CPU us a chunk", 1), ("chunks_per_s", "chunks/s", 1)),
+    ),
+    "first": (
+        "Streams at 50 tokens/s",
+        (
+            ("first_byte_us", "first byte ms", 1e3),
+            ("first_text_us", "first text ms", 1e3),
+            ("first_text_worst_us", "worst first text ms", 1e3),
+        ),
+    ),
+    "memory": ("Idle memory", (("rss_mb", "RSS MB", 1), ("pss_mb", "PSS MB", 1))),
+    "start": ("Start to first answer", (("answered_s", "seconds", 1),)),
+}
+
+
+def setting(litellm: Path) -> dict[str, str]:
+    """What a figure depends on."""
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
+    return {
+        "commit": commit_line(),
+        "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {model}",
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "Python": platform.python_version(),
+        "nginx": _says([program("nginx") or "nginx", "-v"]),
+        "wrk": _says(["wrk", "-v"]),
+        "gcc": _says(["gcc", "--version"]),
+        "LiteLLM": _says(
+            [str(litellm / "bin" / "python"), "-c", "from importlib.metadata import version as v; print(v('litellm'))"]
+        ),
+        "LiteLLM's flags": " ".join(
+            [*(f"{key}={value}" for key, value in LITELLM_ENVIRONMENT.items()), "litellm", *LITELLM_FLAGS]
+        ),
+    }
+
+
+def _says(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False
+        )
+    except OSError:
+        return "absent"
+    return (done.stdout.splitlines() or ["absent"])[0].split("[")[0].strip()
+
+
+def shown(value: Spread, unit: float = 1) -> str:
+    """Median (least to most)."""
+    median, least, most = (_number(one / unit) for one in (value.median, value.least, value.most))
+    return f"{median} ({least} to {most})" if value.rounds_differ else median
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    parts = ["# Bench", "\n".join(f"- {key}: {value}" for key, value in results.setting.items())]
+    rows = [
+        (bar.what, bar.bar, "not measured" if bar.value is None else shown(bar.value), bar.result)
+        for bar in judged(results)
+    ]
+    parts += ["## Bars", table(("what", "bar", "measured: median (least to most)", "result"), rows)]
+    for name, (title, columns) in TABLES.items():
+        rows = [
+            _row(results, who.id, who.title, name, columns) for who in ALL if name in results.figures.get(who.id, {})
+        ]
+        rows = [row for row in rows if any(cell != "–" for cell in row[1:])]
+        if rows:
+            parts += [f"## {title}", table(("who", *(head for _, head, _ in columns)), rows)]
+    if results.faults:
+        parts += ["## What failed", "\n".join(f"- {fault}" for fault in results.faults)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(
+    results: Results, who: str, title: str, name: str, columns: tuple[tuple[str, str, float], ...]
+) -> tuple[str, ...]:
+    spreads = [(results.spread(who, name, figure), unit) for figure, _, unit in columns]
+    return (title, *("–" if spread is None else shown(spread, unit) for spread, unit in spreads))
+
+
+def write(results: Results, text: str, out: Path) -> None:
+    """Three files beside each other."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".md").write_text(text)
+    bars = [asdict(bar) for bar in judged(results)]
+    out.with_suffix(".json").write_text(json.dumps({**asdict(results), "bars": bars}, indent=1) + "\n")
+    plot(results, out.with_suffix(".png"))
