@@ -1,4 +1,4 @@
-"""``python -m loadtests.bench``: measure side by side, print, and write ``evidence/bench.md``, ``.json`` and ``.png``."""
+"""``python -m loadtests.bench``: measure side by side, print, and write ``evidence/bench.md``, ``.json`` and a plot."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from loadtests.bench.results import Results
 from loadtests.bench.tools import compiled, missing, upstream
 from loadtests.rig import ROOT, RigFailed
 
+CACHE = ROOT / ".cache"
+PLOTTER = CACHE / "bench" / "bin" / "python"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when all was measured, whatever the bars say; 1 when something could not be."""
@@ -29,19 +32,24 @@ def main(arguments: list[str] | None = None) -> int:
     if lacking := missing(("gcc", "wrk", "taskset", *itertools.chain(*(who.needs for who in chosen)))):
         console.print(f"missing on this machine: apt-get install {' '.join(lacking)}")
         return 1
-    with tempfile.TemporaryDirectory(prefix="asl-bench-") as name:
+    CACHE.mkdir(exist_ok=True)
+    # Beside the sources: the system's folder for temporary files may be memory, and the ledger is to be on a disk.
+    with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
         folder = Path(name)
         matter, tools = write(folder), compiled(folder)
         with upstream(tools, matter.tokens, given.client_core) as port:
             place = Place(port, matter.rules, folder, given.proxy_core, given.litellm)
             shape = QUICK if given.quick else FULL
             bench = Bench(tools, matter, place, folder, shape, given.client_core, given.lock)
-            results = Results(report.setting(given.litellm), {}, [])
+            results = Results(report.setting(given.litellm, folder), {}, [])
             failed = _measure(bench, chosen, wanted, 1 if given.quick else given.rounds, results, console)
     text = report.markdown(results)
     print(text)
     report.write(results, text, given.out)
-    console.print(f"written: {given.out}.md, .json and, with matplotlib, .png")
+    drawn = report.plot(given.out, given.plotter)
+    console.print(
+        f"written: {given.out}.md, .json{', .png' if drawn else ' (no picture: `make bench` installs matplotlib)'}"
+    )
     return 1 if failed else 0
 
 
@@ -54,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="one round of tiny counts: does the harness work?")
     parser.add_argument("--lock", type=Path, help="hold this lock file during each measurement")
     parser.add_argument("--litellm", type=Path, default=LITELLM, help="virtual environment that has litellm[proxy]")
+    parser.add_argument("--plotter", type=Path, default=PLOTTER, help="Python that has matplotlib")
     parser.add_argument("--client-core", type=int, default=0, help="core of the model server and the clients")
     parser.add_argument("--proxy-core", type=int, default=1, help="core of whoever is measured")
     parser.add_argument(

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.controls.benign import benign
-
+HERE = Path(__file__).parent
+PROMPTS = HERE / "prompts.txt"  # one a line, without characters that JSON escapes
+ANSWERS = HERE / "answers.txt"
 RULES = 1000
 PATTERNS = 100  # of the rules; the others are literals
 SEED_GAPS = 10_000_000  # upstream.c: seed = first token * SEED_GAPS + microseconds between chunks
@@ -29,11 +30,9 @@ class Matter:
 
 def write(folder: Path) -> Matter:
     """Write all of it into a folder."""
-    sentences = [line for line in benign() if '"' not in line and "\\" not in line and line.isascii()]
-    tokens = cut(" ".join(sentences))
-    matter = Matter(folder / "tokens.txt", folder / "prompts.txt", folder / "rules", len(tokens))
+    tokens = cut(" ".join(ANSWERS.read_text().split()))
+    matter = Matter(folder / "tokens.txt", PROMPTS, folder / "rules", len(tokens))
     matter.tokens.write_text("".join(f"{token}\n" for token in tokens))
-    matter.prompts.write_text("".join(f"{line}\n" for line in sentences))
     matter.rules.mkdir()
     (matter.rules / "bench.yaml").write_text(json.dumps({"rules": rules()}))
     return matter

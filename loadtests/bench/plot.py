@@ -1,12 +1,12 @@
-"""A picture of the tables, where matplotlib is installed (the ``bench`` extra)."""
+"""A picture of a report. Run by path with a Python that has matplotlib: ``plot.py bench.json bench.png``; imports nothing of ours."""
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import json
+import sys
 from pathlib import Path
-
-from loadtests.bench.contestants import ALL
-from loadtests.bench.results import Results
+from statistics import median
+from typing import Any
 
 PANELS = (
     ("many", "requests_per_s", 1.0, "requests/s, 64 connections"),
@@ -16,29 +16,37 @@ PANELS = (
 )
 
 
-def plot(results: Results, path: Path) -> bool:
-    """Write it; False where matplotlib is absent. Bars are medians, lines go from the least to the most; the scale is logarithmic."""
-    if find_spec("matplotlib") is None:
-        return False
+def values(report: dict[str, Any], measure: str, figure: str, unit: float) -> list[tuple[str, list[float]]]:
+    """The rounds of a figure for each contestant that has it; zeros (no processor time without a proxy) are left out."""
+    found = []
+    for who, measures in report["figures"].items():
+        rounds = [value / unit for value in measures.get(measure, {}).get(figure, [])]
+        if rounds and min(rounds) > 0:
+            found.append((report["titles"][who], rounds))
+    return found
+
+
+def draw(report: dict[str, Any], path: Path) -> None:
+    """Bars are medians, lines go from the least to the most; the scale is logarithmic."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (measure, name, unit, title) in zip(figure.subplots(2, 2).flat, PANELS, strict=True):
-        found = [
-            (who.title, spread)
-            for who in ALL
-            if (spread := results.spread(who.id, measure, name)) and spread.median > 0
-        ]
-        middles = [spread.median / unit for _, spread in found]
-        reach = [[(s.median - s.least) / unit for _, s in found], [(s.most - s.median) / unit for _, s in found]]
-        axes.barh([title for title, _ in found], middles, xerr=reach, color="#4c78a8", capsize=3)
-        for row, middle in enumerate(middles):
-            axes.annotate(f" {middle:,.3g}", (middle, row), va="center", fontsize=8)
+        found = values(report, measure, name, unit)
+        middles = [median(rounds) for _, rounds in found]
+        reach = [[median(r) - min(r) for _, r in found], [max(r) - median(r) for _, r in found]]
         axes.set_title(title)
         axes.set_xscale("log")
+        axes.barh([label for label, _ in found], middles, xerr=reach, color="#4c78a8", capsize=3)
+        for row, (middle, (_, rounds)) in enumerate(zip(middles, found, strict=True)):
+            axes.annotate(f"  {middle:,.3g}", (max(rounds), row), va="center", fontsize=8)
+        axes.margins(x=0.2)
         axes.invert_yaxis()
-    figure.suptitle(f"{results.setting.get('commit', '')}, {results.setting.get('time', '')}", fontsize=9)
+    figure.suptitle(f"{report['setting']['commit']}, {report['setting']['time']}", fontsize=9)
     figure.savefig(path, dpi=120)
-    return True
+
+
+if __name__ == "__main__":
+    draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))

@@ -13,9 +13,8 @@ from pathlib import Path
 
 from loadtests.bench.bars import judged
 from loadtests.bench.contestants import ALL, LITELLM_ENVIRONMENT, LITELLM_FLAGS
-from loadtests.bench.plot import plot
 from loadtests.bench.results import Results, Spread
-from loadtests.bench.tools import program
+from loadtests.bench.tools import HERE, program
 from loadtests.evidence import commit_line, table
 
 # measure: title, and for each column its figure, head, and what one unit of it is
@@ -59,7 +58,7 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str, float], ...]]] = {
 }
 
 
-def setting(litellm: Path) -> dict[str, str]:
+def setting(litellm: Path, state: Path) -> dict[str, str]:
     """What a figure depends on."""
     model = next(
         (
@@ -74,6 +73,7 @@ def setting(litellm: Path) -> dict[str, str]:
         "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {model}",
         "load before": f"{os.getloadavg()[0]:.1f}",
+        "ledger on": _says(["stat", "-f", "-c", "%T", str(state)]),
         "Python": platform.python_version(),
         "nginx": _says([program("nginx") or "nginx", "-v"]),
         "wrk": _says(["wrk", "-v"]),
@@ -136,9 +136,20 @@ def _row(
 
 
 def write(results: Results, text: str, out: Path) -> None:
-    """Three files beside each other."""
+    """Markdown and JSON beside each other."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".md").write_text(text)
-    bars = [asdict(bar) for bar in judged(results)]
-    out.with_suffix(".json").write_text(json.dumps({**asdict(results), "bars": bars}, indent=1) + "\n")
-    plot(results, out.with_suffix(".png"))
+    found = {
+        **asdict(results),
+        "titles": {who.id: who.title for who in ALL},
+        "bars": [asdict(bar) for bar in judged(results)],
+    }
+    out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def plot(out: Path, python: Path) -> bool:
+    """Draw the written report with a Python that has matplotlib; False where there is none."""
+    if not python.exists():
+        return False
+    command = [str(python), str(HERE / "plot.py"), str(out.with_suffix(".json")), str(out.with_suffix(".png"))]
+    return subprocess.run(command, timeout=120, check=False).returncode == 0
