@@ -86,6 +86,12 @@ def command(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def cores() -> tuple[int, int]:
+    """The first and the last core that this process may use: one for clients and the model server, one for who is measured."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[-1]
+
+
 def pinned(core: int) -> list[str]:
     """What to put before a command so that it keeps to one core; nothing for -1. The process keeps its id."""
     return [] if core < 0 else ["taskset", "-c", str(core)]

@@ -17,7 +17,7 @@ from loadtests.bench.matter import write
 from loadtests.bench.measures import FULL, MEASURES, QUICK, Bench
 from loadtests.bench.results import Results
 from loadtests.bench.tools import compiled, missing, upstream
-from loadtests.rig import ROOT, RigFailed
+from loadtests.rig import ROOT, RigFailed, cores
 
 CACHE = ROOT / ".cache"
 PLOTTER = CACHE / "bench" / "bin" / "python"
@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    first, last = cores()
     names, kinds = [who.id for who in ALL], list(MEASURES)
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="contestants")
@@ -63,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lock", type=Path, help="hold this lock file during each measurement")
     parser.add_argument("--litellm", type=Path, default=LITELLM, help="virtual environment that has litellm[proxy]")
     parser.add_argument("--plotter", type=Path, default=PLOTTER, help="Python that has matplotlib")
-    parser.add_argument("--client-core", type=int, default=0, help="core of the model server and the clients")
-    parser.add_argument("--proxy-core", type=int, default=1, help="core of whoever is measured")
+    parser.add_argument("--client-core", type=int, default=first, help="core of the model server and the clients")
+    parser.add_argument("--proxy-core", type=int, default=last, help="core of whoever is measured")
     parser.add_argument(
         "--out", type=Path, default=ROOT / "evidence" / "bench", help="where to write, without extension"
     )

@@ -30,6 +30,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     """Bars are medians, lines go from the least to the most; the scale is logarithmic."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 7), layout="constrained")
     FigureCanvasAgg(figure)
@@ -39,10 +40,13 @@ def draw(report: dict[str, Any], path: Path) -> None:
         reach = [[median(r) - min(r) for _, r in found], [max(r) - median(r) for _, r in found]]
         axes.set_title(title)
         axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.barh([label for label, _ in found], middles, xerr=reach, color="#4c78a8", capsize=3)
         for row, (middle, (_, rounds)) in enumerate(zip(middles, found, strict=True)):
-            axes.annotate(f"  {middle:,.3g}", (max(rounds), row), va="center", fontsize=8)
-        axes.margins(x=0.2)
+            axes.annotate(
+                f"  {middle:,.0f}" if middle >= 100 else f"  {middle:.3g}", (max(rounds), row), va="center", fontsize=8
+            )
+        axes.margins(x=0.25)
         axes.invert_yaxis()
     figure.suptitle(f"{report['setting']['commit']}, {report['setting']['time']}", fontsize=9)
     figure.savefig(path, dpi=120)

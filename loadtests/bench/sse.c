@@ -22,7 +22,7 @@
 #define GAPS (1 << 20)
 #define LINE 4096
 
-enum { HEAD, SIZE, SIZE_END, DATA, DATA_END, PLAIN, OVER };
+enum { HEAD, SIZE, DATA, DATA_END, LAST, PLAIN, OVER };
 
 struct stream {
     int fd, status, state, chunked, done;
@@ -101,7 +101,7 @@ static int take(struct stream *s, const char *data, size_t size, int64_t at) {
             break;
         case SIZE: {
             char c = data[i++];
-            if (c == '\n') s->state = s->left ? DATA : OVER;
+            if (c == '\n') s->state = s->left ? DATA : LAST;
             else if (c != '\r') s->left = s->left * 16 + (size_t)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
             break;
         }
@@ -113,8 +113,8 @@ static int take(struct stream *s, const char *data, size_t size, int64_t at) {
             if (!s->left) s->state = s->state == DATA ? DATA_END : OVER;
             break;
         }
-        default: /* DATA_END: the line end after a chunk */
-            if (data[i++] == '\n') s->state = SIZE;
+        default: /* DATA_END, LAST: the line end after a chunk, the last one included */
+            if (data[i++] == '\n') s->state = s->state == LAST ? OVER : SIZE;
         }
     }
     return events;
