@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loadtests.bench import measures, report
 from loadtests.bench.contestants import ALL, LITELLM, Contestant, Place, Proxy
@@ -90,22 +91,26 @@ def _measure(
             except RigFailed as error:
                 results.faults.append(f"{who.title}: {error}")
                 console.print(f"  failed: {error}")
-        salts = itertools.count(1)
-        for name, number in itertools.product(wanted, range(rounds)):
-            for who in chosen:
-                if who.id not in proxies:
-                    continue
+        with _progress(console) as progress:
+            steps = [(n, r, w) for n, r, w in itertools.product(wanted, range(rounds), chosen) if w.id in proxies]
+            for salt, (name, number, who) in enumerate(progress.track(steps, description="measuring"), 1):
                 try:
                     with bench.quiet():
-                        figures = wanted[name](bench, who, proxies[who.id], next(salts))
+                        figures = wanted[name](bench, who, proxies[who.id], salt)
                 except RigFailed as error:
                     results.faults.append(f"{who.title}, {name}: {error}")
                     console.print(f"  failed: {who.id} {name}: {error}")
                     continue
-                results.add(who.id, name, figures)
+                results.add(who.id, name, number, figures)
                 shown = ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
                 console.print(f"{name} {number + 1}/{rounds} {who.id}: {shown}")
     return bool(results.faults)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def values(report: dict[str, Any], measure: str, figure: str, unit: float) -> li
     """The rounds of a figure for each contestant that has it; zeros (no processor time without a proxy) are left out."""
     found = []
     for who, measures in report["figures"].items():
-        rounds = [value / unit for value in measures.get(measure, {}).get(figure, [])]
+        rounds = [value / unit for value in measures.get(measure, {}).get(figure, {}).values()]
         if rounds and min(rounds) > 0:
             found.append((report["titles"][who], rounds))
     return found

@@ -57,6 +57,16 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str, float], ...]]] = {
     "start": ("Start to first answer", (("answered_s", "seconds", 1),)),
 }
 
+# head, the other, measure, figure, whether it is a difference, and what one unit of it is
+RATIOS = (
+    ("requests/s to LiteLLM's", "litellm", "many", "requests_per_s", False, 1.0),
+    ("requests/s to nginx's", "nginx", "many", "requests_per_s", False, 1.0),
+    ("added p50 ms, one connection", "direct", "one", "p50_us", True, 1e3),
+    ("CPU a chunk to LiteLLM's", "litellm", "chunks", "cpu_per_chunk_us", False, 1.0),
+    ("CPU a chunk to nginx's", "nginx", "chunks", "cpu_per_chunk_us", False, 1.0),
+    ("added first text ms", "direct", "first", "first_text_us", True, 1e3),
+)
+
 
 def setting(litellm: Path, state: Path) -> dict[str, str]:
     """What a figure depends on."""
@@ -116,6 +126,7 @@ def markdown(results: Results) -> str:
         for bar in judged(results)
     ]
     parts += ["## Bars", table(("what", "bar", "measured: median (least to most)", "result"), rows)]
+    parts += ["## Ratios, round by round", table(("who", *(head for head, *_ in RATIOS)), _ratios(results))]
     for name, (title, columns) in TABLES.items():
         rows = [
             _row(results, who.id, who.title, name, columns) for who in ALL if name in results.figures.get(who.id, {})
@@ -128,11 +139,27 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _ratios(results: Results) -> list[tuple[str, ...]]:
+    rows = []
+    for who in ALL:
+        found = [
+            (None if who.id == other else results.against(who.id, other, measure, figure, minus=minus), unit)
+            for _, other, measure, figure, minus, unit in RATIOS
+        ]
+        if who.id != "direct" and any(spread for spread, _ in found):
+            rows.append((who.title, *(_cell(spread, unit) for spread, unit in found)))
+    return rows
+
+
+def _cell(spread: Spread | None, unit: float) -> str:
+    return "–" if spread is None else shown(spread, unit)
+
+
 def _row(
     results: Results, who: str, title: str, name: str, columns: tuple[tuple[str, str, float], ...]
 ) -> tuple[str, ...]:
     spreads = [(results.spread(who, name, figure), unit) for figure, _, unit in columns]
-    return (title, *("–" if spread is None else shown(spread, unit) for spread, unit in spreads))
+    return (title, *(_cell(spread, unit) for spread, unit in spreads))
 
 
 def write(results: Results, text: str, out: Path) -> None:

@@ -22,27 +22,31 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """``figures[contestant][measure][figure]`` is one value a round."""
+    """``figures[contestant][measure][figure][round]`` is a value; a round that failed has none."""
 
     setting: dict[str, str]
-    figures: dict[str, dict[str, dict[str, list[float]]]]
+    figures: dict[str, dict[str, dict[str, dict[int, float]]]]
     faults: list[str]
 
-    def add(self, who: str, measure: str, figures: dict[str, float]) -> None:
+    def add(self, who: str, measure: str, number: int, figures: dict[str, float]) -> None:
         """One round."""
         place = self.figures.setdefault(who, {}).setdefault(measure, {})
         for name, value in figures.items():
-            place.setdefault(name, []).append(value)
+            place.setdefault(name, {})[number] = value
 
     def spread(self, who: str, measure: str, figure: str) -> Spread | None:
         """Of one figure; None where it was not measured."""
-        values = self.figures.get(who, {}).get(measure, {}).get(figure)
-        return Spread(median(values), min(values), max(values)) if values else None
+        return _spread(list(self._rounds(who, measure, figure).values()))
 
     def against(self, who: str, other: str, measure: str, figure: str, *, minus: bool = False) -> Spread | None:
         """The ratio to another contestant, or the difference, round by round: both met the same minute of the machine."""
-        mine = self.figures.get(who, {}).get(measure, {}).get(figure, [])
-        theirs = self.figures.get(other, {}).get(measure, {}).get(figure, [])
-        pairs = zip(mine, theirs, strict=False)
-        values = [a - b if minus else a / b for a, b in pairs]
-        return Spread(median(values), min(values), max(values)) if values else None
+        mine, theirs = self._rounds(who, measure, figure), self._rounds(other, measure, figure)
+        both = [(mine[number], theirs[number]) for number in mine if number in theirs]
+        return _spread([a - b if minus else a / b for a, b in both])
+
+    def _rounds(self, who: str, measure: str, figure: str) -> dict[int, float]:
+        return self.figures.get(who, {}).get(measure, {}).get(figure, {})
+
+
+def _spread(values: list[float]) -> Spread | None:
+    return Spread(median(values), min(values), max(values)) if values else None

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -93,6 +94,34 @@ def test_a_broken_stream_is_no_figure(tools: Tools, tmp_path: Path, pieces: tupl
     (tmp_path / "bodies").write_text("{}\n")
     with saying(*pieces) as port, pytest.raises(RigFailed, match="1 of 1 streams"):
         load.streams(tools, port, tmp_path / "bodies", count=1, stagger_us=0, seconds=60, core=-1)
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers every request with 503."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(503)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_requests_that_are_refused_are_no_figure(matter: Matter) -> None:
+    """A refusal is quick to give: a run that has one ends the measurement with an error instead of a high rate."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(RigFailed, match="bad_status"):
+                load.unary(server.server_port, matter.prompts, connections=1, seconds=1, salt=1, core=-1)
+        finally:
+            server.shutdown()
+            thread.join(30)
 
 
 def test_a_missing_program_is_named_by_its_package() -> None:

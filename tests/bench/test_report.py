@@ -18,8 +18,8 @@ def results(**rounds: list[float]) -> Results:
     """Requests a second at 64 connections of some contestants."""
     found = Results({"commit": "none", "time": "never"}, {}, [])
     for who, values in rounds.items():
-        for value in values:
-            found.add(who.replace("_", "-"), "many", {"requests_per_s": value})
+        for number, value in enumerate(values):
+            found.add(who.replace("_", "-"), "many", number, {"requests_per_s": value})
     return found
 
 
@@ -28,6 +28,8 @@ def test_ratios_pair_the_rounds() -> None:
     found = results(a=[100, 50, 90], b=[10, 2, 9])
     assert found.against("a", "b", "many", "requests_per_s") == Spread(10, 10, 25)
     assert found.against("a", "b", "many", "requests_per_s", minus=True) == Spread(81, 48, 90)
+    found.figures["b"]["many"]["requests_per_s"].pop(1)  # a round that failed
+    assert found.against("a", "b", "many", "requests_per_s") == Spread(10, 10, 10)
     assert found.against("a", "c", "many", "requests_per_s") is None
 
 
@@ -55,7 +57,7 @@ def test_faults_are_in_the_report() -> None:
 def test_the_picture_leaves_out_what_costs_nothing(tmp_path: Path) -> None:
     """Rounds are read from the written report; a contestant without a figure, or with zeros, has no bar."""
     found = results(direct=[3.0, 1.0])
-    found.add("direct", "chunks", {"cpu_per_chunk_us": 0.0})
+    found.add("direct", "chunks", 0, {"cpu_per_chunk_us": 0.0})
     report.write(found, "", tmp_path / "bench")
     written = json.loads((tmp_path / "bench.json").read_text())
     values = _plot().values
