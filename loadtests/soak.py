@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -124,8 +125,11 @@ def soak(given: argparse.Namespace, console: Console) -> Seen:
             ) as running,
         ):
             users = _locust(given, running.data, folder)
-            samples = _watch(users, running.process.pid, console)
-            code = users.wait(STOP_SECONDS * 3)
+            try:
+                samples = _watch(users, running.process.pid, console)
+            finally:
+                users.kill()
+            code = users.wait()
         verified, _ = command("ledger", "verify", "--state", str(state))
         _, out = command("ledger", "export", "--state", str(state))
         rows = (json.loads(line) for line in out.splitlines())
@@ -219,6 +223,7 @@ def markdown(seen: Seen, given: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Soak, print, write."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     console = Console(stderr=True)
     if lacking := missing(("gcc", "taskset")):
         console.print(f"missing on this machine: apt-get install {' '.join(lacking)}")

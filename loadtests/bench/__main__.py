@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -27,6 +29,8 @@ PLOTTER = CACHE / "bench" / "bin" / "python"
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 when all was measured, whatever the bars say; 1 when something could not be."""
     given = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    os.nice(given.nice)  # the processes that are started have it too
     chosen = [who for who in ALL if who.id in given.only]
     wanted = {name: MEASURES[name] for name in MEASURES if name in given.measures}
     console = Console(stderr=True)
@@ -63,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="rounds; the report gives median, least and most")
     parser.add_argument("--quick", action="store_true", help="one round of tiny counts: does the harness work?")
     parser.add_argument("--lock", type=Path, help="hold this lock file during each measurement")
+    parser.add_argument("--nice", type=int, default=0, help="of all processes; below 0 on a machine that others use")
     parser.add_argument("--litellm", type=Path, default=LITELLM, help="virtual environment that has litellm[proxy]")
     parser.add_argument("--plotter", type=Path, default=PLOTTER, help="Python that has matplotlib")
     parser.add_argument("--client-core", type=int, default=first, help="core of the model server and the clients")

@@ -82,7 +82,7 @@ def setting(litellm: Path, state: Path) -> dict[str, str]:
         "commit": commit_line(),
         "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {model}",
-        "load before": f"{os.getloadavg()[0]:.1f}",
+        "load before": f"{os.getloadavg()[0]:.1f}, nice {os.nice(0)}",
         "ledger on": _says(["stat", "-f", "-c", "%T", str(state)]),
         "Python": platform.python_version(),
         "nginx": _says([program("nginx") or "nginx", "-v"]),
