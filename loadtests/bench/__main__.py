@@ -14,10 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from loadtests.bench import measures, report
+from loadtests.bench import report
 from loadtests.bench.contestants import ALL, LITELLM, Contestant, Place, Proxy
 from loadtests.bench.matter import write
 from loadtests.bench.measures import FULL, MEASURES, QUICK, Bench
+from loadtests.bench.quiet import Quiet
 from loadtests.bench.results import Results
 from loadtests.bench.tools import compiled, missing, upstream
 from loadtests.rig import ROOT, RigFailed, cores
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     os.nice(given.nice)  # the processes that are started have it too
     chosen = [who for who in ALL if who.id in given.only]
-    wanted = {name: MEASURES[name] for name in MEASURES if name in given.measures}
+    wanted = [name for name in MEASURES if name in given.measures]
     console = Console(stderr=True)
     if lacking := missing(("gcc", "wrk", "taskset", *itertools.chain(*(who.needs for who in chosen)))):
         console.print(f"missing on this machine: apt-get install {' '.join(lacking)}")
@@ -45,17 +46,19 @@ def main(arguments: list[str] | None = None) -> int:
         with upstream(tools, matter.tokens, given.client_core) as port:
             place = Place(port, matter.rules, folder, given.proxy_core, given.litellm)
             shape = QUICK if given.quick else FULL
-            bench = Bench(tools, matter, place, folder, shape, given.client_core, given.lock)
+            bench = Bench(tools, matter, place, folder, shape, given.client_core)
             results = Results(report.setting(given.litellm, folder), {}, [])
-            failed = _measure(bench, chosen, wanted, 1 if given.quick else given.rounds, results, console)
-    text = report.markdown(results)
-    print(text)
-    report.write(results, text, given.out)
+            try:
+                with Quiet(given.lock) as quiet:
+                    _measure(bench, chosen, wanted, 1 if given.quick else given.rounds, results, quiet, console)
+            finally:  # what was measured before an end that came early is kept
+                report.write(results, given.out)
+    print(report.markdown(results))
     drawn = report.plot(given.out, given.plotter)
     console.print(
         f"written: {given.out}.md, .json{', .png' if drawn else ' (no picture: `make bench` installs matplotlib)'}"
     )
-    return 1 if failed else 0
+    return 1 if results.faults else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--measures", nargs="+", choices=kinds, default=kinds, help="what to measure")
     parser.add_argument("--rounds", type=int, default=5, help="rounds; the report gives median, least and most")
     parser.add_argument("--quick", action="store_true", help="one round of tiny counts: does the harness work?")
-    parser.add_argument("--lock", type=Path, help="hold this lock file during each measurement")
+    parser.add_argument("--lock", type=Path, help="hold this lock file, some minutes at a time, while measuring")
     parser.add_argument("--nice", type=int, default=0, help="of all processes; below 0 on a machine that others use")
     parser.add_argument("--litellm", type=Path, default=LITELLM, help="virtual environment that has litellm[proxy]")
     parser.add_argument("--plotter", type=Path, default=PLOTTER, help="Python that has matplotlib")
@@ -81,12 +84,13 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     bench: Bench,
     chosen: list[Contestant],
-    wanted: dict[str, measures.Measure],
+    wanted: list[str],
     rounds: int,
     results: Results,
+    quiet: Quiet,
     console: Console,
-) -> bool:
-    """All rounds, contestants taking turns in each, so that a slow minute of the machine meets all. Whether something failed."""
+) -> None:
+    """All rounds, contestants taking turns in each, so that a slow minute of the machine meets all."""
     with contextlib.ExitStack() as running:
         proxies: dict[str, Proxy] = {}
         for who in chosen:
@@ -97,19 +101,28 @@ def _measure(
                 results.faults.append(f"{who.title}: {error}")
                 console.print(f"  failed: {error}")
         with _progress(console) as progress:
-            steps = [(n, r, w) for n, r, w in itertools.product(wanted, range(rounds), chosen) if w.id in proxies]
-            for salt, (name, number, who) in enumerate(progress.track(steps, description="measuring"), 1):
-                try:
-                    with bench.quiet():
-                        figures = wanted[name](bench, who, proxies[who.id], salt)
-                except RigFailed as error:
-                    results.faults.append(f"{who.title}, {name}: {error}")
-                    console.print(f"  failed: {who.id} {name}: {error}")
-                    continue
-                results.add(who.id, name, number, figures)
-                shown = ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
-                console.print(f"{name} {number + 1}/{rounds} {who.id}: {shown}")
-    return bool(results.faults)
+            salts = itertools.count(1)
+            task = progress.add_task("measuring", total=len(wanted) * rounds * len(proxies))
+            for name in wanted:
+                for number, who in itertools.product(range(rounds), chosen):
+                    if who.id in proxies:
+                        quiet.turn()
+                        _round(bench, who, proxies[who.id], name, number, next(salts), results, console)
+                        progress.advance(task)
+
+
+def _round(
+    bench: Bench, who: Contestant, proxy: Proxy, name: str, number: int, salt: int, results: Results, console: Console
+) -> None:
+    try:
+        figures = MEASURES[name](bench, who, proxy, salt)
+    except RigFailed as error:
+        results.faults.append(f"{who.title}, {name}: {error}")
+        console.print(f"  failed: {who.id} {name}: {error}")
+        return
+    results.add(who.id, name, number, figures)
+    shown = ", ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+    console.print(f"{name} {number + 1} {who.id}: {shown}")
 
 
 def _progress(console: Console) -> Progress:

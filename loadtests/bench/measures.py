@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +29,7 @@ class Shape:
     speaking: int  # tokens of an answer at 50 a second
 
 
-FULL = Shape(4, 1, 500, 10_000, 100, 50_000, 64)
+FULL = Shape(3, 1, 500, 10_000, 100, 50_000, 64)
 QUICK = Shape(1, 0, 20, 2_000, 10, 5_000, 24)
 
 
@@ -45,17 +43,6 @@ class Bench:
     folder: Path
     shape: Shape
     core: int  # of the clients
-    lock: Path | None
-
-    @contextlib.contextmanager
-    def quiet(self) -> Iterator[None]:
-        """Hold the lock, where one is given, so that measurements on one machine do not disturb each other."""
-        if self.lock is None:
-            yield
-            return
-        with self.lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 Measure = Callable[[Bench, Contestant, Proxy, int], Figures]

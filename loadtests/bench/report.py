@@ -162,10 +162,10 @@ def _row(
     return (title, *(_cell(spread, unit) for spread, unit in spreads))
 
 
-def write(results: Results, text: str, out: Path) -> None:
+def write(results: Results, out: Path) -> None:
     """Markdown and JSON beside each other."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".md").write_text(text)
+    out.with_suffix(".md").write_text(markdown(results))
     found = {
         **asdict(results),
         "titles": {who.id: who.title for who in ALL},

@@ -58,7 +58,7 @@ def test_the_picture_leaves_out_what_costs_nothing(tmp_path: Path) -> None:
     """Rounds are read from the written report; a contestant without a figure, or with zeros, has no bar."""
     found = results(direct=[3.0, 1.0])
     found.add("direct", "chunks", 0, {"cpu_per_chunk_us": 0.0})
-    report.write(found, "", tmp_path / "bench")
+    report.write(found, tmp_path / "bench")
     written = json.loads((tmp_path / "bench.json").read_text())
     values = _plot().values
     assert values(written, "many", "requests_per_s", 1.0) == [("no proxy", [3.0, 1.0])]
