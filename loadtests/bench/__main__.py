@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -114,8 +115,9 @@ def _measure(
 def _round(
     bench: Bench, who: Contestant, proxy: Proxy, name: str, number: int, salt: int, results: Results, console: Console
 ) -> None:
+    shape = bench.shape if number == 0 else replace(bench.shape, warm_up=0)
     try:
-        figures = MEASURES[name](bench, who, proxy, salt)
+        figures = MEASURES[name](replace(bench, shape=shape), who, proxy, salt)
     except RigFailed as error:
         results.faults.append(f"{who.title}, {name}: {error}")
         console.print(f"  failed: {who.id} {name}: {error}")

@@ -21,7 +21,7 @@ class Shape:
     """How much of each is done in a round."""
 
     seconds: float  # of wrk
-    warm_up: float
+    warm_up: float  # before the first round
     chunks: int  # a stream
     pace_us: int  # between chunks of one stream
     slow_chunks: int
@@ -132,10 +132,10 @@ def _start(bench: Bench, who: Contestant, proxy: Proxy, salt: int) -> Figures:
 # In the order in which they are made: memory before anything was asked for.
 MEASURES: dict[str, Measure] = {
     "memory": _memory,
-    "start": _start,
+    "first": _first,
+    "burst": _chunks(paced=False),
     "one": _unary(1),
     "many": _unary(64),
     "chunks": _chunks(paced=True),
-    "burst": _chunks(paced=False),
-    "first": _first,
+    "start": _start,
 }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it. Raises FileNotFoundError when it is gone; children that go meanwhile are left out."""
+    tasks = Path(f"/proc/{pid}/task")
     found = [pid]
-    for parent in found:  # grows while it is walked
-        for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += [int(child) for child in task.read_text().split()]
+    for task in list(tasks.iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            for child in (task / "children").read_text().split():
+                with contextlib.suppress(FileNotFoundError):  # the child has
+                    found += family(int(child))
     return found
 
 
@@ -23,8 +28,14 @@ def cpu_seconds(pid: int) -> float:
 
 def memory(pid: int) -> tuple[int, int]:
     """Resident and proportional set size in bytes, summed over a process and its children."""
-    texts = [Path(f"/proc/{member}/smaps_rollup").read_text() for member in family(pid)]
+    texts = list(_rollups(pid))
     return sum(_field(text, "Rss") for text in texts), sum(_field(text, "Pss") for text in texts)
+
+
+def _rollups(pid: int) -> Iterator[str]:
+    for member in family(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a child that ended since
+            yield Path(f"/proc/{member}/smaps_rollup").read_text()
 
 
 def _field(text: str, name: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-HOLD_SECONDS = 240.0
+HOLD_SECONDS = 270.0
 
 
 class Quiet:
