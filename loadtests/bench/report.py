@@ -115,7 +115,9 @@ def shown(value: Spread, unit: float = 1) -> str:
 
 def _number(value: float) -> str:
     size = abs(value)
-    return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    if size >= 100 or not size:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
 
 
 def markdown(results: Results) -> str:

@@ -40,6 +40,13 @@ def test_a_bar_is_held_by_the_median(ours: list[float], result: str) -> None:
     assert bar.result == result
 
 
+def test_figures_keep_two_digits_or_more() -> None:
+    """Large figures have their thousands apart, small ones keep two digits, and a spread is shown where rounds differ."""
+    values = (123_456.7, 12.34, 1.234, 0.01234, 0.0)
+    assert [report.shown(Spread(value, value, value)) for value in values] == ["123,457", "12.3", "1.23", "0.012", "0"]
+    assert report.shown(Spread(2000, 1000, 3000), 1e3) == "2.00 (1.00 to 3.00)"
+
+
 def test_what_was_not_measured_is_no_pass() -> None:
     """Without a figure a bar is neither passed nor failed, and the report says that it was not measured."""
     found = results()
