@@ -35,41 +35,41 @@ def main(arguments: list[str] | None = None) -> int:
     if given.nice:
         _favour(given.nice)
     chosen = [who for who in ALL if who.id in given.only]
-    wanted = [name for name in MEASURES if name in given.measures]
     console = Console(stderr=True)
     if lacking := missing(("gcc", "wrk", "taskset", *itertools.chain(*(who.needs for who in chosen)))):
         console.print(f"missing on this machine: apt-get install {' '.join(lacking)}")
         return 1
+    results = _run(given, chosen, console)
+    print(report.markdown(results))
+    drawn = report.plot(given.out, given.plotter)
+    console.print(f"written: {given.out}.md, .json{', .png' if drawn else ' (no picture without `make bench-setup`)'}")
+    return 1 if results.faults else 0
+
+
+def _run(given: argparse.Namespace, chosen: list[Contestant], console: Console) -> Results:
+    """Measure in a folder of its own, and write what was measured, also when it ends early."""
     CACHE.mkdir(exist_ok=True)
     # Beside the sources: the system's folder for temporary files may be memory, and the ledger is to be on a disk.
     with tempfile.TemporaryDirectory(prefix="run-", dir=CACHE) as name:
         folder = Path(name)
         matter, tools = write(folder), compiled(folder)
+        results = Results(report.setting(given.litellm, folder), {}, [])
         with upstream(tools, matter.tokens, given.client_core) as port:
             place = Place(port, matter.rules, folder, given.proxy_core, given.litellm)
-            shape = QUICK if given.quick else FULL
-            bench = Bench(tools, matter, place, folder, shape, given.client_core)
-            results = Results(report.setting(given.litellm, folder), {}, [])
+            bench = Bench(tools, matter, place, folder, QUICK if given.quick else FULL, given.client_core)
             try:
                 with Quiet(given.lock) as quiet:
-                    _measure(bench, chosen, wanted, 1 if given.quick else given.rounds, results, quiet, console)
-            finally:  # what was measured before an end that came early is kept
+                    _measure(bench, chosen, given, results, quiet, console)
+            finally:
                 report.write(results, given.out)
-    print(report.markdown(results))
-    drawn = report.plot(given.out, given.plotter)
-    console.print(
-        f"written: {given.out}.md, .json{', .png' if drawn else ' (no picture: `make bench` installs matplotlib)'}"
-    )
-    return 1 if results.faults else 0
+    return results
 
 
 def _favour(nice: int) -> None:
     """Take a nice value; the processes that are started have it too."""
     os.nice(nice)
     # Linux weighs sessions before processes: in a session of our own the value counts against those of others too.
-    with contextlib.suppress(
-        OSError
-    ):  # we lead a group, or there are no such weights: then it counts within the session
+    with contextlib.suppress(OSError):  # we lead a group, or there are no such weights
         os.setsid()
         Path("/proc/self/autogroup").write_text(str(nice))
 
@@ -97,13 +97,14 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(
     bench: Bench,
     chosen: list[Contestant],
-    wanted: list[str],
-    rounds: int,
+    given: argparse.Namespace,
     results: Results,
     quiet: Quiet,
     console: Console,
 ) -> None:
     """All rounds, contestants taking turns in each, so that a slow minute of the machine meets all."""
+    wanted = [name for name in MEASURES if name in given.measures]
+    rounds = 1 if given.quick else given.rounds
     with contextlib.ExitStack() as running:
         proxies: dict[str, Proxy] = {}
         for who in chosen:
