@@ -6,10 +6,12 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from loadtests.bench.bars import judged
 from loadtests.bench.contestants import ALL, LITELLM_ENVIRONMENT, LITELLM_FLAGS
@@ -17,6 +19,7 @@ from loadtests.bench.results import Results, Spread
 from loadtests.bench.tools import HERE, program
 from loadtests.evidence import commit_line, table
 
+SYNCS = 50
 # measure: title, and for each column its figure, head, and what one unit of it is
 TABLES: dict[str, tuple[str, tuple[tuple[str, str, float], ...]]] = {
     "many": (
@@ -83,7 +86,7 @@ def setting(litellm: Path, state: Path) -> dict[str, str]:
         "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "machine": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {model}",
         "load before": f"{os.getloadavg()[0]:.1f}, nice {os.nice(0)}",
-        "ledger on": _says(["stat", "-f", "-c", "%T", str(state)]),
+        "ledger on": f"{_says(['stat', '-f', '-c', '%T', str(state)])}, fdatasync of a row {sync_ms(state):.2f} ms",
         "Python": platform.python_version(),
         "nginx": _says([program("nginx") or "nginx", "-v"]),
         "wrk": _says(["wrk", "-v"]),
@@ -95,6 +98,18 @@ def setting(litellm: Path, state: Path) -> dict[str, str]:
             [*(f"{key}={value}" for key, value in LITELLM_ENVIRONMENT.items()), "litellm", *LITELLM_FLAGS]
         ),
     }
+
+
+def sync_ms(folder: Path) -> float:
+    """How long the disk takes to make one ledger row durable: the part of a request that waits for it, and is not ours."""
+    times = []
+    with (folder / "synced").open("wb", buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(bytes(600))
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1000)
+    return median(times)
 
 
 def _says(command: Sequence[str]) -> str:
@@ -109,8 +124,8 @@ def _says(command: Sequence[str]) -> str:
 
 def shown(value: Spread, unit: float = 1) -> str:
     """Median (least to most)."""
-    median, least, most = (_number(one / unit) for one in (value.median, value.least, value.most))
-    return f"{median} ({least} to {most})" if value.rounds_differ else median
+    middle, least, most = (_number(one / unit) for one in (value.median, value.least, value.most))
+    return f"{middle} ({least} to {most})" if value.rounds_differ else middle
 
 
 def _number(value: float) -> str:

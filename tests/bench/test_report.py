@@ -47,6 +47,11 @@ def test_figures_keep_two_digits_or_more() -> None:
     assert report.shown(Spread(2000, 1000, 3000), 1e3) == "2.00 (1.00 to 3.00)"
 
 
+def test_the_disk_is_measured(tmp_path: Path) -> None:
+    """What a row takes to be durable is a figure of the machine."""
+    assert report.sync_ms(tmp_path) > 0
+
+
 def test_what_was_not_measured_is_no_pass() -> None:
     """Without a figure a bar is neither passed nor failed, and the report says that it was not measured."""
     found = results()
