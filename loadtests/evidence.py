@@ -42,11 +42,15 @@ def _write(sections: Sequence[str]) -> None:
 
 
 def _header() -> str:
-    commit = _git("rev-parse", "HEAD")
-    changed = "with uncommitted changes" if _git("status", "--porcelain", "--untracked-files=no") else "clean"
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"# Evidence\n\nCommit {commit} ({changed}), {now}, {machine}."
+    return f"# Evidence\n\nCommit {commit_line()}, {now}, {machine}."
+
+
+def commit_line() -> str:
+    """The commit that is measured, and whether the files are its own."""
+    changed = "with uncommitted changes" if _git("status", "--porcelain", "--untracked-files=no") else "clean"
+    return f"{_git('rev-parse', 'HEAD')} ({changed})"
 
 
 def _git(*arguments: str) -> str:

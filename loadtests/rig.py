@@ -53,11 +53,14 @@ def folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def gateway(upstream: str, state: Path, *, asl: int = 3, classifiers: bool = True) -> Iterator[Running]:
-    """A gateway in front of a model server, ready. Raises RigFailed."""
+def gateway(
+    upstream: str, state: Path, *, asl: int = 3, classifiers: bool = True, rules: Path | None = None, core: int = -1
+) -> Iterator[Running]:
+    """A gateway in front of a model server, ready; on one core only when ``core`` is given. Raises RigFailed."""
     model = ["--upstream", upstream, "--model", "demo-model", "--asl", str(asl)]
     plain = [] if classifiers else ["--no-classifiers"]
-    with _process("gateway", "serve", *model, *PORTS, "--state", str(state), *plain) as process:
+    ruled = [] if rules is None else ["--rules", str(rules)]
+    with _process("gateway", "serve", *model, *PORTS, "--state", str(state), *plain, *ruled, core=core) as process:
         line = _line(process)
         _ready(line["admin"])
         yield Running(process, line["data"], state)
@@ -83,9 +86,20 @@ def command(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def cores() -> tuple[int, int]:
+    """The first and the last core that this process may use: one for clients and the model server, one for who is measured."""
+    usable = sorted(os.sched_getaffinity(0))
+    return usable[0], usable[-1]
+
+
+def pinned(core: int) -> list[str]:
+    """What to put before a command so that it keeps to one core; nothing for -1. The process keeps its id."""
+    return [] if core < 0 else ["taskset", "-c", str(core)]
+
+
 @contextlib.contextmanager
-def _process(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    started = [sys.executable, "-m", module, *arguments]
+def _process(module: str, *arguments: str, core: int = -1) -> Iterator[subprocess.Popen[bytes]]:
+    started = [*pinned(core), sys.executable, "-m", module, *arguments]
     with subprocess.Popen(
         started, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
