@@ -25,7 +25,7 @@ from gateway.console.screen import Screener
 from gateway.controls.catalogue import controls
 from gateway.controls.chain import Chain
 from gateway.controls.rules import RulesControl
-from gateway.dataplane import DataPlane, Refusals, every
+from gateway.dataplane import DataPlane, every
 from gateway.edge import EdgeSettings, edge_protocol
 from gateway.edge_head import hosts_of
 from gateway.ledger.base import Field, Kind, LedgerError
@@ -33,7 +33,10 @@ from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import chains, claim, segments
 from gateway.limits import Limits
 from gateway.metrics import metrics
-from gateway.pipeline.life import Pipeline, Rooms
+from gateway.parsing.parser import Parser
+from gateway.pipeline.counted import Refusals
+from gateway.pipeline.life import Pipeline
+from gateway.pipeline.rooms import Rooms
 from gateway.policy.holder import SnapshotHolder
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.load import secret_of
@@ -47,6 +50,7 @@ from gateway.wire.dialects import dialects
 
 CLASSIFIER = "cbrn-minilm"
 GAUGE_SECONDS = 1.0
+LAST_WORDS_SECONDS = 1.0  # for the last events of exchanges that are cut
 
 log = structlog.get_logger("asl_gateway")
 
@@ -155,8 +159,20 @@ class Gateway:
         for upstream in self.upstreams.values():
             self._open.push_async_callback(upstream.close)
         wire = replace(WireLimits(), answer_bytes=settings.limits.answer)
+        parser = Parser(clock, lambda reason: self.metrics.count("parser_failures_total", reason))
+        self._open.push_async_callback(parser.close)
         rooms = Rooms(
-            self.holder, chain, self.ledger, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
+            self.holder,
+            chain,
+            self.ledger,
+            self.upstreams,
+            self.limits,
+            wire,
+            self.metrics,
+            clock,
+            digest_key,
+            parser,
+            self.refusals,
         )
         self.pipeline = Pipeline(rooms)
 
@@ -206,8 +222,9 @@ class Gateway:
             data.close()
             raise
         plane = DataPlane(self.pipeline, dialects(), self.holder, self.refusals, int(self._clock.wall()))
-        edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts))
-        loopback = EdgeSettings(limits.head, limits.body, limits.write, _admin_hosts(admin))
+        waiting = self.settings.limits.waiting
+        edge = EdgeSettings(limits.head, limits.body, limits.write, hosts_of(self.settings.hosts), waiting)
+        loopback = EdgeSettings(limits.head, limits.body, limits.write, _admin_hosts(admin), waiting)
         listeners = (
             (data, server(plane, edge_protocol(edge, self.refusals.count), limits.keep_alive, limits.drain)),
             (admin, server(admin_app(self._desk), edge_protocol(loopback, lambda _: None), limits.keep_alive, 1)),
@@ -262,6 +279,10 @@ class Gateway:
             async with asyncio.timeout(limits.drain):
                 await self.pipeline.idle.wait()
         cut = self.pipeline.interrupt()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.pipeline.idle.wait()
+        self._servers[0].abort()  # whoever does not read does not hear that it is over, and must not keep us up
         await self.pipeline.idle.wait()
         log.info("drained", cut=cut)
         await self.close()

@@ -20,6 +20,11 @@ class Server(uvicorn.Server):
         """Nothing is captured here."""
         yield
 
+    def abort(self) -> None:
+        """Drop every connection that is still open, with what is buffered for it."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
 
 class ListenError(Exception):
     """An address cannot be listened on."""

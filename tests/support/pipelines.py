@@ -23,8 +23,11 @@ from gateway.exchange import Caller
 from gateway.ledger.base import Field, Kind
 from gateway.limits import Limits
 from gateway.metrics import PREFIX, Metrics, metrics
-from gateway.pipeline.life import Pipeline, Rooms
-from gateway.pipeline.ports import ClientGone, Headers, Visitor
+from gateway.parsing.parser import Parser
+from gateway.pipeline.counted import Refusals
+from gateway.pipeline.life import Pipeline
+from gateway.pipeline.ports import BodyParser, ClientGone, Headers, Visitor
+from gateway.pipeline.rooms import Rooms
 from gateway.policy.holder import SnapshotHolder
 from gateway.policy.levels import profiles
 from gateway.policy.snapshot import Material, Snapshot, build
@@ -348,6 +351,8 @@ async def bench(
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
     ledger: MemoryLedger | None = None,
+    parser: BodyParser | None = None,
+    own_rows: int = 1_000_000,
 ) -> AsyncIterator[Bench]:
     """A bench at a level; ``listed`` replaces controls of the catalogue by others of the same id."""
     classifier, clock, counts = FakeClassifier(), FakeClock(), metrics()
@@ -357,10 +362,21 @@ async def bench(
     holder = SnapshotHolder(snapshot or policy(asl))
     limits = limits or Limits(64 * MIB, MIB, 100)
     ledger = ledger or MemoryLedger()
+    elsewhere = Parser(clock, lambda _: None)
     async with ScriptedUpstream() as upstream:
         way = Upstream(upstream.url, deadlines=deadlines or Deadlines(2, 2, 2, 10))
         rooms = Rooms(
-            holder, Chain(catalogue, clock), ledger, {MODEL: way}, limits, WireLimits(), counts, clock, b"k" * 32
+            holder,
+            Chain(catalogue, clock),
+            ledger,
+            {MODEL: way},
+            limits,
+            WireLimits(),
+            counts,
+            clock,
+            b"k" * 32,
+            parser or elsewhere,
+            Refusals(ledger, counts, clock, own_rows),
         )
         made = Bench(upstream, classifier, ledger, holder, limits, counts, clock, Pipeline(rooms))
         made.script(says(OPENAI, Said(("Good day.",)), stream=False))
@@ -372,3 +388,4 @@ async def bench(
                 task.cancel()
             await asyncio.gather(*made.tasks, return_exceptions=True)
             await way.close()
+            await elsewhere.close()
