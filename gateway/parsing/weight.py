@@ -10,10 +10,11 @@ import re
 
 from gateway.errors import TooLarge
 
+ALWAYS_INLINE_BYTES = 2 * 1024
 INLINE_BYTES = 256 * 1024
 INLINE_QUOTES = 1536
 INLINE_ESCAPES = 8192
-INLINE_VALUES = 2048
+INLINE_VALUES = 8192
 VALUES = 300_000  # beyond it a body is refused: three times the keys that a body may have
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -21,6 +22,8 @@ _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 def light(body: bytes) -> bool:
     """Whether parsing and serialising takes less than the event loop may be held."""
+    if len(body) <= ALWAYS_INLINE_BYTES:
+        return True
     if len(body) > INLINE_BYTES or body.count(b'"') > INLINE_QUOTES or body.count(b"\\") > INLINE_ESCAPES:
         return False
     return _marks(body) <= INLINE_VALUES or values(body) <= INLINE_VALUES
