@@ -28,12 +28,15 @@ class Nonsense(Exception):
 
 
 class Ask(msgspec.Struct, array_like=True, tag="ask", frozen=True):
-    """A body to parse. ``number`` comes back in the head and the end, so that no answer is taken for another's."""
+    """A body of ``size`` bytes to parse, which follows as it is: no copy of it is made here.
+
+    ``number`` comes back in the head and the end, so that no answer is taken for another's.
+    """
 
     number: int
     dialect: str
     limits: WireLimits
-    body: bytes
+    size: int
 
 
 class Refused(msgspec.Struct, array_like=True, tag="refused", frozen=True):

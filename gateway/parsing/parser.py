@@ -61,7 +61,7 @@ class Parser:
         if light(body):
             return dialect.parse(body, limits)
         # A task of its own: a client that leaves must not cost the process, which others need, nor leave it in mid-answer.
-        work = asyncio.create_task(self._queued(Ask(next(self._numbers), dialect.id, limits, body)))
+        work = asyncio.create_task(self._queued(Ask(next(self._numbers), dialect.id, limits, len(body)), body))
         self._works.add(work)
         work.add_done_callback(self._over)
         try:
@@ -76,20 +76,20 @@ class Parser:
         if not work.cancelled():
             work.exception()  # seen, also where nobody waits any more
 
-    async def _queued(self, ask: Ask) -> Exchange:
+    async def _queued(self, ask: Ask, body: bytes) -> Exchange:
         async with asyncio.timeout(self._patience.turn):
             await self._turn.acquire()
         try:
-            return await self._elsewhere(ask)
+            return await self._elsewhere(ask, body)
         finally:
             self._turn.release()
 
-    async def _elsewhere(self, ask: Ask) -> Exchange:
+    async def _elsewhere(self, ask: Ask, body: bytes) -> Exchange:
         try:
             async with asyncio.timeout(self._patience.work):
                 if self._process is None:
                     self._process = await self._begin()
-                exchange = await self._process.ask(ask)
+                exchange = await self._process.ask(ask, body)
         except BadRequest:
             self._pause = 0.0
             raise

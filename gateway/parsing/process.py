@@ -38,12 +38,12 @@ class Process:
         """Its process id."""
         return self._process.pid
 
-    async def ask(self, ask: Ask) -> Exchange:
+    async def ask(self, ask: Ask, body: bytes) -> Exchange:
         """Have a body parsed. Raises BadRequest (what the parser has against it), ProcessFailed."""
         try:
-            data = pack(ask)
-            for at in range(0, len(data), LOT_BYTES):
-                self._writer.write(data[at : at + LOT_BYTES])
+            self._writer.write(pack(ask))
+            for at in range(0, len(body), LOT_BYTES):
+                self._writer.write(body[at : at + LOT_BYTES])
                 await self._writer.drain()
             return await self._answer(Assembly(ask.number, ask.dialect))
         except (OSError, EOFError) as error:  # IncompleteReadError is an EOFError

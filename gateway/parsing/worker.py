@@ -5,6 +5,7 @@ It has no secrets, no files and no other connection, and it dies with the gatewa
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import sys
@@ -17,11 +18,11 @@ from gateway.wire.base import Dialect
 from gateway.wire.dialects import dialects
 
 
-def answer(ask: Ask, known: dict[str, Dialect]) -> Iterator[Message]:
+def answer(ask: Ask, body: bytes, known: dict[str, Dialect]) -> Iterator[Message]:
     """Everything that is said to one request. Raises KeyError for an unknown dialect: a fault of ours."""
     try:
-        bounded(ask.body)
-        exchange = known[ask.dialect].parse(ask.body, ask.limits)
+        bounded(body)
+        exchange = known[ask.dialect].parse(body, ask.limits)
     except BadRequest as error:
         yield refused(ask.number, error)
         return
@@ -31,23 +32,20 @@ def answer(ask: Ask, known: dict[str, Dialect]) -> Iterator[Message]:
 def serve(connection: socket.socket) -> None:
     """Until the other side closes."""
     known = {dialect.id: dialect for dialect in dialects()}
-    while (data := _message(connection)) is not None:
-        for message in answer(read_ask(data), known):
-            connection.sendall(pack(message))
+    with contextlib.suppress(EOFError):
+        while True:
+            ask = read_ask(_exactly(connection, LENGTH.unpack(_exactly(connection, LENGTH.size))[0]))
+            for message in answer(ask, _exactly(connection, ask.size), known):
+                connection.sendall(pack(message))
 
 
-def _message(connection: socket.socket) -> bytes | None:
-    """The next message, or None at the end."""
-    head = _exactly(connection, LENGTH.size)
-    return _exactly(connection, LENGTH.unpack(head)[0]) if head else None
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    """So many bytes. Raises EOFError at the end of the connection."""
     data = bytearray()
     while len(data) < size:
         found = connection.recv(min(size - len(data), 1 << 20))
         if not found:
-            return None
+            raise EOFError
         data += found
     return bytes(data)
 

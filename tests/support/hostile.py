@@ -36,10 +36,15 @@ def forget_peaks(pid: int) -> None:
         Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
-def connect(running: Running) -> socket.socket:
-    """A raw connection to the data plane."""
+def connect(running: Running, *, buffer: int | None = None) -> socket.socket:
+    """A raw connection to the data plane; ``buffer``: what the kernel may keep for a client that does not read."""
     parts = urlsplit(running.data)
-    return socket.create_connection((parts.hostname or "", parts.port or 0), timeout=SECONDS)
+    connection = socket.socket()
+    connection.settimeout(SECONDS)
+    if buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.connect((parts.hostname, parts.port))
+    return connection
 
 
 def head(length: int | None, *more: str) -> bytes:
@@ -74,7 +79,7 @@ def neighbours(running: Running) -> Iterator[None]:
 
     def visit() -> None:
         with httpx.Client(trust_env=False, timeout=SECONDS) as client:
-            while not over.is_set():
+            while not over.is_set() or not (served or faults):
                 try:
                     chat = client.post(running.data + CHAT, json=question())
                     live = client.get(running.admin + "/livez")

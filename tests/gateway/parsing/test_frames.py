@@ -125,8 +125,8 @@ def test_a_refusal_comes_through_as_it_was(error: BadRequest) -> None:
 
 
 def test_an_ask_comes_through() -> None:
-    """The body is bytes and stays bytes."""
-    ask = Ask(1, OPENAI.id, LIMITS, b"\xff\x00{}")
+    """With the limits under which the body is to be parsed."""
+    ask = Ask(1, OPENAI.id, LIMITS, 4)
     assert read_ask(pack(ask)[LENGTH.size :]) == ask
 
 

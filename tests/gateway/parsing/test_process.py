@@ -35,7 +35,7 @@ async def test_it_parses_as_in_place(dialect: Dialect) -> None:
         for number, text in enumerate(("word " * 100_000, "é" * 300_000)):
             body = body_of(dialect, text)
             async with asyncio.timeout(SECONDS):
-                made = await process.ask(Ask(number, dialect.id, LIMITS, body))
+                made = await process.ask(Ask(number, dialect.id, LIMITS, len(body)), body)
             here = dialect.parse(body, LIMITS)
             assert made.leaves == here.leaves
             assert dialect.request(made, "m") == dialect.request(here, "m")
@@ -49,8 +49,8 @@ async def test_a_refusal_leaves_it_usable() -> None:
     try:
         async with asyncio.timeout(SECONDS):
             with pytest.raises(BadRequest, match="JSON"):
-                await process.ask(Ask(1, OPENAI.id, LIMITS, b"{" + b" " * 300_000))
-            assert (await process.ask(Ask(2, OPENAI.id, LIMITS, LARGE))).size == len(LARGE)
+                await process.ask(Ask(1, OPENAI.id, LIMITS, len(b"{" + b" " * 300_000)), b"{" + b" " * 300_000)
+            assert (await process.ask(Ask(2, OPENAI.id, LIMITS, len(LARGE)), LARGE)).size == len(LARGE)
     finally:
         await process.kill()
 
@@ -61,7 +61,7 @@ async def test_killed_under_way() -> None:
     os.kill(process.pid, signal.SIGKILL)
     async with asyncio.timeout(SECONDS):
         with pytest.raises(ProcessFailed, match="killed"):
-            await process.ask(Ask(1, OPENAI.id, LIMITS, LARGE))
+            await process.ask(Ask(1, OPENAI.id, LIMITS, len(LARGE)), LARGE)
     await process.kill()
     assert not Path(f"/proc/{process.pid}").exists()
 
@@ -72,7 +72,7 @@ async def test_nonsense(code: str) -> None:
     process = await start((sys.executable, "-c", code))
     async with asyncio.timeout(SECONDS):
         with pytest.raises(ProcessFailed, match="nonsense"):
-            await process.ask(Ask(1, OPENAI.id, LIMITS, b"{}"))
+            await process.ask(Ask(1, OPENAI.id, LIMITS, len(b"{}")), b"{}")
     await process.kill()
 
 

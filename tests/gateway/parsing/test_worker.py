@@ -32,12 +32,13 @@ def test_it_answers_one_after_the_other_until_the_other_side_closes() -> None:
         thread = threading.Thread(target=serve, args=(theirs,), daemon=True)
         thread.start()
         for number in (1, 2):
-            ours.sendall(pack(Ask(number, OPENAI.id, LIMITS, body_of(OPENAI, f"text {number}"))))
+            body = body_of(OPENAI, f"text {number}")
+            ours.sendall(pack(Ask(number, OPENAI.id, LIMITS, len(body))) + body)
             assembly, made = Assembly(number, OPENAI.id), None
             while made is None:
                 made = assembly.take(read(receive(ours)))
             assert made.leaves[0].text == f"text {number}"
-        ours.sendall(pack(Ask(3, OPENAI.id, LIMITS, b"{"))[:7])
+        ours.sendall(pack(Ask(3, OPENAI.id, LIMITS, 1))[:7])
         ours.shutdown(socket.SHUT_WR)
         thread.join(30)
         assert not thread.is_alive()
@@ -56,7 +57,7 @@ def test_it_answers_one_after_the_other_until_the_other_side_closes() -> None:
 )
 def test_what_is_no_request_is_refused_with_its_code(body: bytes, code: str) -> None:
     """The same codes as in place, also for what is far too deep or too many."""
-    (message,) = answer(Ask(1, OPENAI.id, LIMITS, body), {OPENAI.id: OPENAI})
+    (message,) = answer(Ask(1, OPENAI.id, LIMITS, len(body)), body, {OPENAI.id: OPENAI})
     assert isinstance(message, Refused)
     assert message.code == code
 
