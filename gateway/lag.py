@@ -7,8 +7,11 @@ what is left is the work that our code did between two turns of the loop, garbag
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import heapq
 import json
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -27,6 +30,9 @@ class Lag:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MS) + 1))
     slowest: list[tuple[float, int, str]] = field(default_factory=list)
+    collections: list[float] = field(
+        default_factory=list
+    )  # milliseconds of the collector's longest runs on the loop's thread
 
     @property
     def steps(self) -> int:
@@ -47,15 +53,25 @@ class Lag:
         elif milliseconds > self.slowest[0][0]:
             heapq.heapreplace(self.slowest, (milliseconds, self.steps, name_of(handle)))
 
+    def collected(self, milliseconds: float) -> None:
+        """The garbage collector ran inside of some step."""
+        if len(self.collections) < SLOWEST:
+            heapq.heappush(self.collections, milliseconds)
+        else:
+            heapq.heappushpop(self.collections, milliseconds)
+
     def clear(self) -> None:
         """Begin anew, such as after start-up."""
         self.counts[:] = [0] * len(self.counts)
         self.slowest.clear()
+        self.collections.clear()
 
     def report(self) -> str:
-        """One JSON document: ``bounds_ms``, ``counts``, and ``slowest`` as pairs of milliseconds and name."""
+        """One JSON document: ``bounds_ms``, ``counts``, ``slowest`` as pairs of milliseconds and name, and ``collections``."""
         slowest = [[round(took, 3), name] for took, _, name in sorted(self.slowest, reverse=True)]
-        return json.dumps({"bounds_ms": BOUNDS_MS, "counts": self.counts, "slowest": slowest})
+        collections = [round(took, 3) for took in sorted(self.collections, reverse=True)]
+        found = {"bounds_ms": BOUNDS_MS, "counts": self.counts, "slowest": slowest, "collections": collections}
+        return json.dumps(found)
 
 
 class _Step:
@@ -91,6 +107,22 @@ class LagLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.lag = Lag()
         self._ready = _Ready(self.lag)
+        self._thread, self._collecting = threading.get_ident(), 0.0
+        gc.callbacks.append(self._collected)
+
+    def close(self) -> None:
+        """Close the loop, and look at the collector no longer."""
+        super().close()
+        with contextlib.suppress(ValueError):
+            gc.callbacks.remove(self._collected)
+
+    def _collected(self, phase: str, _: Mapping[str, int]) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        now = time.thread_time()
+        if phase == "stop":
+            self.lag.collected((now - self._collecting) * 1000)
+        self._collecting = now
 
 
 def lag_file(environment: Mapping[str, str]) -> Path | None:
