@@ -19,7 +19,7 @@ from gateway.edge_head import MAX_HEAD, MAX_LINE, Chunks, HeadRefused, bare_line
 
 # Whoever sends slower than this is holding a connection, not sending a body.
 BODY_BYTES_PER_SECOND = 16 * 1024
-# What may wait behind a request; beyond it nothing is read, and that the client leaves is noticed only when writing to it.
+# What may wait behind a request; beyond it all of it is dropped, and the connection closes after the answer.
 AHEAD = 64 * 1024
 # An answer that was given before the body had come: for so long the rest is read and thrown away, so that the client can read it.
 LINGER_SECONDS = 2.0
@@ -78,7 +78,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Check bytes, and pass on what is sound; what comes before its turn waits."""
-        if self._ahead:
+        if self._ahead and not self._closed:
             self._keep(data)
         else:
             self._take(data)
@@ -99,7 +99,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def _keep(self, data: bytes) -> None:
         self._ahead += data
         if len(self._ahead) > AHEAD:
-            self.flow.pause_reading()
+            self._closed, self._ahead = True, b""
+            self.cycle.keep_alive = False
+            self.refused("too_far_ahead")
 
     def on_response_complete(self) -> None:
         """An answer is over: the next request has its turn, or is waited for."""

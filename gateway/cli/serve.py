@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -113,6 +115,7 @@ def _announce(addresses: Addresses) -> None:
 
 def run(settings: Settings, started: Started, *, reload: Callable[[], Settings]) -> None:
     """Run a gateway until a signal; every reason not to start has its exit code."""
+    _open_files()
     try:
         _loop(_live(settings, started, reload))
     except ConfigInvalid as error:
@@ -127,6 +130,13 @@ def run(settings: Settings, started: Started, *, reload: Callable[[], Settings])
         )
     except (StoreError, LedgerError, ListenError, StateDirError) as error:
         fail(Exit.FAILURE, str(error))
+
+
+def _open_files() -> None:
+    """As many open files as the system allows: the usual soft limit of 1,024 is less than ``limits.streams`` needs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _loop(living: Coroutine[Any, Any, None]) -> None:

@@ -302,3 +302,14 @@ def test_a_damaged_database_is_a_failure(tmp_path: Path, model_server: str) -> N
     code, out, err = command(*flags(model_server, tmp_path / "s"))
     assert (code, out) == (Exit.FAILURE, "")
     assert "gateway.db" in err
+
+
+def test_it_opens_as_many_files_as_it_may(tmp_path: Path) -> None:
+    """A low soft limit, as shells and services set it, does not decide how many connections there can be."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, most), most))
+    try:
+        with gateway(tmp_path / "state", flags("http://127.0.0.1:9", tmp_path / "state")) as running:
+            assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
