@@ -148,10 +148,12 @@ BODIES = {
 }
 
 
-def report(upstream: ScriptedUpstream, folder: Path, asks: list[bytes]) -> dict[str, Any]:
+def report(upstream: ScriptedUpstream, folder: Path, asks: list[bytes], *, classifiers: bool = False) -> dict[str, Any]:
     """Ask a real gateway of its own process, scrape it too, and read what it measured."""
     file = folder / "lag.json"
     arguments = flags(upstream.url, folder / "state")
+    if classifiers:
+        arguments.remove("--no-classifiers")
     with gateway(folder / "state", arguments, {ENVIRONMENT: str(file)}) as running:
         for body in asks:
             for _ in range(TIMES):
@@ -180,6 +182,15 @@ def test_no_body_up_to_256_kib_holds_the_loop(upstream: ScriptedUpstream, tmp_pa
     upstream.script(speaks(Said(("Good day.",))))
     found = report(upstream, tmp_path, [BODIES[name]])
     assert sum(found["counts"]) > 50
+    assert found["slowest"][TIMES - 1][0] <= BAR_MS, found["slowest"][:4]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["many texts", "not ASCII", "base64"])
+def test_no_body_holds_the_loop_with_classifiers(upstream: ScriptedUpstream, tmp_path: Path, name: str) -> None:
+    """Views, windows and marks of what a classifier screens are made in threads."""
+    upstream.script(speaks(Said(("Good day.",))))
+    found = report(upstream, tmp_path, [BODIES[name]], classifiers=True)
     assert found["slowest"][TIMES - 1][0] <= BAR_MS, found["slowest"][:4]
 
 
