@@ -41,7 +41,7 @@ class EdgeSettings:
     body: float = 30.0
     write: float = 30.0
     hosts: frozenset[bytes] = frozenset()
-    waiting: int = 1000  # connections without a request; one more closes the oldest of them
+    waiting: int = 2000  # connections without a request; one more closes the oldest of them
 
 
 class EdgeProtocol(HttpToolsProtocol):

@@ -281,10 +281,11 @@ class Gateway:
             async with asyncio.timeout(limits.drain):
                 await self.pipeline.idle.wait()
         cut = self.pipeline.interrupt()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 await self.pipeline.idle.wait()
-        self._servers[0].abort()  # whoever does not read does not hear that it is over, and must not keep us up
+        except TimeoutError:  # whoever does not read does not hear that it is over, and must not keep us up
+            self._servers[0].abort()
         await self.pipeline.idle.wait()
         log.info("drained", cut=cut)
         await self.close()

@@ -94,7 +94,7 @@ class LimitSettings(Strict):
     in_flight: Size = Field(256 << 20, description="memory for all exchanges in flight; beyond it: 503")
     streams: Annotated[int, Field(ge=1)] = Field(2000, description="exchanges in flight; beyond it: 503")
     waiting: Annotated[int, Field(ge=1)] = Field(
-        1000, description="connections that are idle or still send their head; beyond it the oldest of them is closed"
+        2000, description="connections that are idle or still send their head; beyond it the oldest of them is closed"
     )
 
 
