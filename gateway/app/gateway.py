@@ -250,7 +250,7 @@ class Gateway:
         self.metrics.set("ledger_queue_depth", self.ledger.depth)
         self.metrics.set("in_flight", self.limits.exchanges)
         self.metrics.set("reserved_bytes", self.limits.reserved)
-        self.refusals.flush(before=int(self._clock.wall()))
+        self.refusals.flush(but=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:
         """Put new models, levels and rules in force; listeners, state and limits need a restart.

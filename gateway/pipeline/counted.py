@@ -36,13 +36,13 @@ class Refusals:
         """One more refusal; rows of earlier seconds are written."""
         key = (reason, int(self._clock.wall()))
         if key not in self._counts:
-            self.flush(before=key[1])
+            self.flush(but=key[1])
         self._counts[key] = self._counts.get(key, 0) + 1
         self._metrics.count("refusals_total", reason)
 
-    def flush(self, before: int | None = None) -> None:
-        """Write the rows of all seconds before the given one; of all without it."""
-        for reason, second in sorted(key for key in self._counts if before is None or key[1] < before):
+    def flush(self, but: int | None = None) -> None:
+        """Write the rows of all seconds but the given one, which still counts (a clock that was set back leaves later ones behind)."""
+        for reason, second in sorted(key for key in self._counts if key[1] != but):
             row: dict[str, str | int] = {"reason": reason, "second": second, "count": self._counts[reason, second]}
             try:
                 self._ledger.append(Kind.REFUSALS, row)

@@ -211,6 +211,16 @@ def test_a_flood_on_one_connection_takes_only_its_turn(tmp_path: Path) -> None:
         assert _count(running, 'refusals_total{reason="unknown_route"}') == 1500
 
 
+def test_a_malformed_body_costs_its_connection(tmp_path: Path) -> None:
+    """After the refusal the connection ends, as its head says, once."""
+    with bounded(tmp_path) as running, connect(running) as connection:
+        send(connection, [head(1) + b"{"])
+        data = b""
+        while found := connection.recv(65536):
+            data += found
+        assert data.count(b"connection: close") == data.count(b"HTTP/1.1 400") == 1
+
+
 def _count(running: Running, name: str) -> float:
     """A sample of /metrics; 0 where it is not there yet."""
     text = httpx.get(running.admin + "/metrics", trust_env=False, timeout=SECONDS).text

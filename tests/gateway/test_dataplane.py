@@ -280,7 +280,7 @@ def test_refusals_are_one_row_per_reason_and_second() -> None:
         {"reason": "bad_head", "second": start, "count": 1},
         {"reason": "unknown_route", "second": start, "count": 1000},
     ]
-    refusals.flush(before=int(clock.wall()))
+    refusals.flush(but=int(clock.wall()))
     assert len(ledger.rows) == 2
     refusals.flush()
     assert ledger.of(Kind.REFUSALS)[-1] == {"reason": "unknown_route", "second": start + 1, "count": 1}
