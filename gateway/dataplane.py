@@ -10,12 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gateway.clock import Clock
 from gateway.edge_peer import PEER
 from gateway.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
 from gateway.exchange import Caller
-from gateway.ledger.base import Kind, LedgerError, Sink
-from gateway.metrics import Metrics
+from gateway.pipeline.counted import Refusals
 from gateway.pipeline.life import Pipeline
 from gateway.pipeline.ports import ClientGone, Headers, Visitor
 from gateway.policy.holder import SnapshotHolder
@@ -78,32 +76,6 @@ class AsgiOutbound:
         """Returns when the client has left. What it still sends is not read."""
         while (await self._receive())["type"] != "http.disconnect":
             continue
-
-
-class Refusals:
-    """Counts what never became an exchange: one ledger row per reason and second, so that a flood cannot fill the disk."""
-
-    def __init__(self, ledger: Sink, metrics: Metrics, clock: Clock) -> None:
-        self._ledger, self._metrics, self._clock = ledger, metrics, clock
-        self._counts: dict[tuple[str, int], int] = {}
-
-    def count(self, reason: str) -> None:
-        """One more refusal; rows of earlier seconds are written."""
-        key = (reason, int(self._clock.wall()))
-        if key not in self._counts:
-            self.flush(but=key[1])
-        self._counts[key] = self._counts.get(key, 0) + 1
-        self._metrics.count("refusals_total", reason)
-
-    def flush(self, but: int | None = None) -> None:
-        """Write the rows of all seconds but the given one, which still counts (a clock that was set back leaves later ones behind)."""
-        for reason, second in sorted(key for key in self._counts if key[1] != but):
-            row: dict[str, str | int] = {"reason": reason, "second": second, "count": self._counts[reason, second]}
-            try:
-                self._ledger.append(Kind.REFUSALS, row)
-            except LedgerError:
-                return  # kept, and tried again with the next second
-            del self._counts[reason, second]
 
 
 class DataPlane:

@@ -1,6 +1,8 @@
 """Strict HTTP admission: a subclass of uvicorn's httptools protocol that checks every head and chunk before the parser sees it.
 
 Own deadlines for heads, bodies and writes (uvicorn has none). After any refusal of framing the connection closes.
+A connection has one request at a time: what it sends after one waits, unparsed and bounded, until that is answered, and the next is
+taken up in a later turn of the loop. So no connection can take more than its turn, however many requests it sends at once.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,6 +23,10 @@ from gateway.exchange import Certificate
 
 # Whoever sends slower than this is holding a connection, not sending a body.
 BODY_BYTES_PER_SECOND = 16 * 1024
+# What may wait behind a request; beyond it all of it is dropped, and the connection closes after the answer.
+AHEAD = 64 * 1024
+# An answer that was given before the body had come: for so long the rest is read and thrown away, so that the client can read it.
+LINGER_SECONDS = 2.0
 
 # From the goodbye to an idle client until its connection is gone.
 GOODBYE = 0.1
@@ -50,6 +57,7 @@ class EdgeSettings:
     write: float = 30.0
     hosts: frozenset[bytes] = frozenset()
     sparing: bool = False  # leave some file descriptors to others
+    waiting: int = 2000  # connections without a request; one more closes the oldest of them
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -57,8 +65,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     edge: EdgeSettings = EdgeSettings()
     refused: Callable[[str], None] = staticmethod(lambda _code: None)
+    waiting: ClassVar[dict[EdgeProtocol, None]] = {}  # of the listener: connections without a request, the oldest first
 
     _head = b""
+    _ahead = b""
     _searched = 0
     _left = 0
     _chunks: Chunks | None = None
@@ -78,10 +88,13 @@ class EdgeProtocol(HttpToolsProtocol):
             transport.close()
             return
         self._await("head_timeout", self.edge.head)
+        self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; no timer outlives it."""
         self._closed = True
+        self._ahead = self._head = b""
+        self.waiting.pop(self, None)
         for timer in (self._deadline, self._write_deadline):
             if timer is not None:
                 timer.cancel()
@@ -100,12 +113,57 @@ class EdgeProtocol(HttpToolsProtocol):
         self.scope[PEER] = self._peer  # type: ignore[literal-required]  # a key of ours
 
     def data_received(self, data: bytes) -> None:
-        """Check bytes, and pass on what is sound."""
+        """Check bytes, and pass on what is sound; what comes before its turn waits."""
+        if self._ahead and not self._closed:
+            self._keep(data)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         try:
             while data and not self._closed:
-                data = self._body(data) if self._left or self._chunks else self._heading(data)
+                if self._left or self._chunks:
+                    data = self._body(data)
+                elif self.cycle is not None and not self.cycle.response_complete:
+                    self._keep(data)
+                    return
+                else:
+                    data = self._heading(data)
         except HeadRefused as refusal:
             self._refuse(refusal)
+
+    def _keep(self, data: bytes) -> None:
+        self._ahead += data
+        if len(self._ahead) > AHEAD:
+            self._closed, self._ahead = True, b""
+            self.cycle.keep_alive = False
+            self.refused("too_far_ahead")
+
+    def on_response_complete(self) -> None:
+        """An answer is over: the next request has its turn, or is waited for."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if self._left or self._chunks:
+            self._settle()
+            self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        elif self._ahead:
+            self.loop.call_soon(self._next)
+        else:
+            self._wait()
+
+    def _next(self) -> None:
+        data, self._ahead = self._ahead, b""
+        self._take(data)
+
+    def _wait(self) -> None:
+        """From now on there is no request on this connection. Where too many are so, the oldest makes room."""
+        self.waiting[self] = None
+        if len(self.waiting) > self.edge.waiting:
+            oldest = next(iter(self.waiting))
+            del self.waiting[oldest]
+            self.refused("too_many_waiting")
+            oldest.transport.abort()
 
     def _heading(self, data: bytes) -> bytes:
         """Collect a head; what follows it."""
@@ -123,6 +181,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if bare_line_end(raw):
             raise HeadRefused("bare_line_end", "a line of the head does not end in CRLF")
         admitted = check_head(raw, self.edge.hosts)
+        self.waiting.pop(self, None)
         self._left = admitted.length
         self._chunks = Chunks() if admitted.chunked else None
         self._settle()
@@ -150,6 +209,9 @@ class EdgeProtocol(HttpToolsProtocol):
         if done:
             self._chunks = None
             self._settle()
+            if self.cycle.response_complete:  # an answer that did not wait for the body ends its connection
+                self.transport.close()
+                return b""
         super().data_received(data[:taken])
         return data[taken:]
 
@@ -197,7 +259,9 @@ class EdgeProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
             cycle.keep_alive = False
-            self.pipeline.clear()
+            return
+        if cycle is not None and cycle.response_complete and (self._left or self._chunks):
+            self.transport.close()  # the rest of a body whose request was answered: there is nothing more to say
             return
         self.transport.write(refusal_bytes(refusal))
         if cycle is not None and not cycle.response_complete:
@@ -216,4 +280,5 @@ def refusal_bytes(refusal: HeadRefused) -> bytes:
 
 def edge_protocol(settings: EdgeSettings, refused: Callable[[str], None]) -> type[EdgeProtocol]:
     """The protocol class of one listener, as uvicorn's ``http`` setting takes it."""
-    return type("ListenerProtocol", (EdgeProtocol,), {"edge": settings, "refused": staticmethod(refused)})
+    own = {"edge": settings, "refused": staticmethod(refused), "waiting": {}}
+    return type("ListenerProtocol", (EdgeProtocol,), own)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 
 class Direction(StrEnum):
     """Which half of an exchange is judged."""
@@ -60,8 +62,7 @@ class Feature(StrEnum):
     OPAQUE = "opaque"  # signed or encrypted reasoning that no view can read
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(Struct, frozen=True, gc=False):
     """One text of an exchange. ``path`` is the place in the client's body, such as ``messages[2].content[0].text``."""
 
     path: str

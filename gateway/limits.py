@@ -12,8 +12,8 @@ from gateway.exchange import Caller
 
 # A parsed body lives beside its bytes, its leaves, their views and our serialisation: measured at 3 to 4 times the bytes.
 BODY_FACTOR = 4
-# Buffers, tasks and readers of an exchange without any text: measured near 40 KiB.
-BASE = 64 * 1024
+# An exchange without any text: tasks, readers and buffers (measured near 40 KiB), and up to 64 KiB that its client sent ahead.
+BASE = 128 * 1024
 
 
 @dataclass(slots=True)

@@ -75,6 +75,7 @@ SPECS = (
     Spec("holdback_tokens", Histogram, "Answer text held at each release, at 4 characters a token.", (), TOKENS),
     Spec("released_after_flag_total", Counter, "Bytes of answer text sent after a flag: must stay 0."),
     Spec("egress_bytes_total", Counter, "UTF-8 bytes of answer text sent to clients.", ("model",)),
+    Spec("parser_failures_total", Counter, "Failures of the process that parses large bodies.", ("reason",)),
     Spec("dropped_fields_total", Counter, "Unknown fields dropped from requests.", ("field",)),
     Spec("active_level", Gauge, "1 for the level in force.", ("model", "standard", "asl")),
     Spec("brakes", Gauge, "Open brakes.", ("model",)),

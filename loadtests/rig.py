@@ -33,6 +33,7 @@ class Running:
     process: subprocess.Popen[bytes]
     data: str
     state: Path
+    admin: str = ""
 
     def cpu_seconds(self) -> float:
         """User and system time of the process so far, in steps of 10 ms on Linux."""
@@ -63,7 +64,7 @@ def gateway(
     with _process("gateway", "serve", *model, *PORTS, "--state", str(state), *plain, *ruled, core=core) as process:
         line = _line(process)
         _ready(line["admin"])
-        yield Running(process, line["data"], state)
+        yield Running(process, line["data"], state, line["admin"])
 
 
 @contextlib.contextmanager

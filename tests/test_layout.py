@@ -21,8 +21,10 @@ ROOMS: dict[str, set[str]] = {
     "clock": set(),
     "descriptors": set(),
     "limits": {"errors", "exchange"},
+    "lag": set(),
     "wire": {"exchange", "verdict", "errors", "terms"},
     "text": {"exchange", "verdict", "errors", "terms"},
+    "parsing": {"exchange", "errors", "clock", "wire"},
     "screening": {"exchange", "verdict", "errors", "terms"},
     "policy": {*NEUTRAL, "settings", "state.base"},
     "controls": {*NEUTRAL, "text", "state.base", "classifiers.base"},
@@ -88,6 +90,7 @@ UNPAIRED: dict[str, str] = {
     "gateway/state/base.py": "protocols only",
     "gateway/ledger/base.py": "protocols only",
     "gateway/pipeline/ports.py": "protocols only",
+    "gateway/pipeline/rooms.py": "a value without behaviour",
     "classifiers/base.py": "protocols; Scored and OverBudget are tested through the conformance suite",
 }
 

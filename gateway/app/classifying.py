@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Final
 
@@ -48,6 +49,7 @@ class Classifying:
                 self._complain("classifier_not_ready", error)
                 return
             else:
+                gc.freeze()  # what the classifier loaded stays: the collector would walk it on the loop, for 8 ms
                 self.report()
                 return
 

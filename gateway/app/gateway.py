@@ -28,7 +28,7 @@ from gateway.console.screen import Screener
 from gateway.controls.catalogue import controls
 from gateway.controls.chain import Chain
 from gateway.controls.rules import RulesControl
-from gateway.dataplane import DataPlane, Refusals, every
+from gateway.dataplane import DataPlane, every
 from gateway.ledger import retention
 from gateway.ledger.base import Field, Kind, LedgerError
 from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
@@ -36,7 +36,10 @@ from gateway.ledger.segments import chains, claim, segments
 from gateway.ledger.summaries import Summarising
 from gateway.limits import Limits
 from gateway.metrics import metrics
-from gateway.pipeline.life import Pipeline, Rooms
+from gateway.parsing.parser import Parser
+from gateway.pipeline.counted import Refusals
+from gateway.pipeline.life import Pipeline
+from gateway.pipeline.rooms import Rooms
 from gateway.policy.holder import SnapshotHolder
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.load import secret_of
@@ -48,6 +51,7 @@ from gateway.wire.base import WireLimits
 from gateway.wire.dialects import dialects
 
 GAUGE_SECONDS = 1.0
+LAST_WORDS_SECONDS = 1.0  # for the last events of exchanges that are cut
 
 log = structlog.get_logger("asl_gateway")
 
@@ -179,8 +183,20 @@ class Gateway:
         for upstream in self.upstreams.values():
             self._open.push_async_callback(upstream.close)
         wire = replace(WireLimits(), answer_bytes=settings.limits.answer)
+        parser = Parser(clock, lambda reason: self.metrics.count("parser_failures_total", reason))
+        self._open.push_async_callback(parser.close)
         rooms = Rooms(
-            self.holder, chain, self.records, self.upstreams, self.limits, wire, self.metrics, clock, digest_key
+            self.holder,
+            chain,
+            self.records,
+            self.upstreams,
+            self.limits,
+            wire,
+            self.metrics,
+            clock,
+            digest_key,
+            parser,
+            self.refusals,
         )
         self.pipeline = Pipeline(rooms)
 
@@ -275,6 +291,11 @@ class Gateway:
             async with asyncio.timeout(limits.drain):
                 await self.pipeline.idle.wait()
         cut = self.pipeline.interrupt()
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self.pipeline.idle.wait()
+        except TimeoutError:  # whoever does not read does not hear that it is over, and must not keep us up
+            self._servers[0].abort()
         await self.pipeline.idle.wait()
         log.info("drained", cut=cut)
         await self.close()

@@ -93,7 +93,7 @@ class Listeners:
 
     def _edge(self, hosts: frozenset[bytes]) -> EdgeSettings:
         limits = self._settings.deadlines
-        return EdgeSettings(limits.head, limits.body, limits.write, hosts)
+        return EdgeSettings(limits.head, limits.body, limits.write, hosts, waiting=self._settings.limits.waiting)
 
     def _scheme(self, name: str) -> str:
         return "https" if name in self._rotations else "http"

@@ -63,6 +63,11 @@ class Server(uvicorn.Server):
             await door.shut()
         await super().shutdown(sockets)
 
+    def abort(self) -> None:
+        """Drop every connection that is still open, with what is buffered for it."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
+
 
 class ListenError(Exception):
     """An address cannot be listened on."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from classifiers.base import Classifier, OverBudget
+from classifiers.base import Classifier, OverBudget, Scored
 from gateway.controls.base import AnswerJudge, Context
 from gateway.controls.faults import ControlFault
+from gateway.controls.matched import costly
 from gateway.controls.readings import readings
-from gateway.controls.scale import Scale, answers, seconds_for
+from gateway.controls.scale import Mark, Scale, answers, seconds_for
 from gateway.exchange import Direction, Exchange
 from gateway.verdict import Cause, Outcome, Reason, Verdict, allow
 
@@ -48,15 +50,16 @@ class InputScreen:
     async def judge_input(self, exchange: Exchange, context: Context) -> Verdict:
         """Score all readings under one budget. Raises ClassifierError, ValueError (a category that the card does not know)."""
         scale = Scale(self._classifier.card, self._id, self._categories, context.terms)
-        paths = readings(exchange)
+        # A thread for what would hold the loop: all views of a long prompt, and the marks of thousands of windows.
+        long = costly([leaf.text for leaf in exchange.leaves])
+        paths = await asyncio.to_thread(readings, exchange) if long else readings(exchange)
         texts = tuple(paths)
         seconds = seconds_for(context.terms.groups, self._id)
         try:
             scored = await self._classifier.score(texts, budget=context.terms.screen_budget, seconds=seconds)
         except OverBudget:
             return Verdict(Outcome.COULD_NOT_EVALUATE, self._id, Reason.OVER_BUDGET, Cause.INPUT)
-        marks = scale.marks(texts, scored)
-        text, mark = max(zip(texts, marks, strict=True), key=lambda pair: pair[1].urgency, default=("", scale.nothing))
+        text, mark = await asyncio.to_thread(_worst, scale, texts, scored) if long else _worst(scale, texts, scored)
         if not mark.flagged:
             return allow(self._id, score=mark.score)
         return Verdict(
@@ -75,3 +78,9 @@ class InputScreen:
     async def healthy(self) -> bool:
         """Whether the classifier scores now."""
         return await answers(self._classifier)
+
+
+def _worst(scale: Scale, texts: Sequence[str], scored: Sequence[Scored]) -> tuple[str, Mark]:
+    """The text with the most urgent mark. Raises ClassifierInvalid."""
+    marks = scale.marks(texts, scored)
+    return max(zip(texts, marks, strict=True), key=lambda pair: pair[1].urgency, default=("", scale.nothing))

@@ -1,8 +1,9 @@
 """Magic test strings: a documented text per control that makes this control block, so that an application developer can
 see what a block looks like without writing anything harmful.
 
-A string works where an attacker gains nothing from it: in new text of the user's own turn, against the sender alone. In the
-answer direction the judge flags as soon as the model has said its first character.
+A string works where an attacker gains nothing from it: in new text of the user's own turn, against the sender alone, and not in
+the middle of a request of more than a thousand texts. In the answer direction the judge flags as soon as the model has said its
+first character.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ MAGIC: Final[Mapping[str, str]] = MappingProxyType(
         control: PREFIX + control.upper()
         for control in ("halt", "rules", "lexicon", "input_screen", "output_screen", "harm_screen")
     }
+)
+
+LOOKED_AT: Final = (
+    512  # texts at either end of a request: a test string needs no more, and ten thousand cost a millisecond
 )
 
 
@@ -65,7 +70,8 @@ class WithMagic:
 
     def _path(self, exchange: Exchange) -> str:
         """The path of the leaf that holds the magic string, or nothing."""
-        for leaf in exchange.leaves:
+        leaves = exchange.leaves
+        for leaf in leaves if len(leaves) <= 2 * LOOKED_AT else (*leaves[:LOOKED_AT], *leaves[-LOOKED_AT:]):
             if leaf.new and leaf.origin is Origin.USER and self._magic in leaf.text:
                 return leaf.path
         return ""

@@ -19,6 +19,7 @@ from gateway.verdict import Outcome, Reason, Verdict, allow
 
 _INLINE = 16 << 10  # characters of plain text judged on the event loop: a third of a millisecond
 _INLINE_COSTLY = 2 << 10  # the same for text that is not ASCII or looks encoded, which takes ten times as long and more
+_INLINE_TEXTS = 256  # texts looked at on the event loop, however short: looking costs up to a microsecond for each
 _INLINE_STEP = (
     2 << 10
 )  # characters of one step of an answer, whatever they are: following costs up to a microsecond for each
@@ -144,6 +145,8 @@ def find(matchers: Sequence[Matcher], leaves: Sequence[Leaf], now: int) -> tuple
 
 def costly(texts: Sequence[str]) -> bool:
     """Whether judging takes longer than the event loop may be held."""
+    if len(texts) > _INLINE_TEXTS:
+        return True
     total = sum(map(len, texts))
     if total <= _INLINE_COSTLY or total > _INLINE:
         return total > _INLINE

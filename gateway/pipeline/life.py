@@ -3,7 +3,8 @@
 client ─▶ edge ─▶ parse ─▶ resolve ─▶ admit ─▶ controls(input) ─▶ ledger(intent) ─▶ upstream
 client ◀─ encode ◀─ screening ◀─ controls(output) ◀─ events ◀─┘          └─▶ ledger(outcome) + metrics
 
-Every exchange that comes in here ends in exactly one outcome row, whatever happens.
+Every exchange that comes in here ends in exactly one outcome row, whatever happens; one that was refused before its model was known
+may be counted instead, when there are many of them (``counted``).
 """
 
 from __future__ import annotations
@@ -11,40 +12,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable
 
 import structlog
 
-from gateway.clock import Clock
 from gateway.controls.base import Context
-from gateway.controls.chain import Chain
 from gateway.errors import (
+    BadRequest,
     Blocked,
     Draining,
     GatewayError,
     LedgerFull,
     LedgerUnavailable,
-    TooLarge,
-    UnsupportedMedia,
     UpstreamError,
     UpstreamMalformed,
 )
 from gateway.exchange import Direction, Exchange
-from gateway.ledger.base import Kind, LedgerError, Receipt, Sink
-from gateway.limits import BODY_FACTOR, Limits, Reservation
-from gateway.metrics import Metrics, Result
+from gateway.ledger.base import Kind, LedgerError, Receipt
+from gateway.limits import Reservation
+from gateway.metrics import Result
 from gateway.pipeline.guard import Guard, InForce
+from gateway.pipeline.intake import read, reserve
 from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
 from gateway.pipeline.refusals import admit, outcome_of, refusal, spread
 from gateway.pipeline.relay import AnswerStopped, Relay, record_failures
+from gateway.pipeline.rooms import Rooms
 from gateway.pipeline.trace import Trace
-from gateway.policy.holder import SnapshotHolder
 from gateway.screening import Screening
 from gateway.terms import Terms
-from gateway.upstream import Upstream, UpstreamAnswer
+from gateway.upstream import UpstreamAnswer
 from gateway.verdict import Outcome, Verdict
-from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, WireLimits, upstream_headers
+from gateway.wire.base import JSON_TYPE, SSE_TYPE, AnswerIds, Dialect, Reply, upstream_headers
 
 log = structlog.get_logger("asl_gateway")
 
@@ -80,21 +78,6 @@ KNOWN_DROPPED = frozenset(
         "speed",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the pipeline calls; ``app`` hands it in."""
-
-    holder: SnapshotHolder
-    chain: Chain
-    ledger: Sink
-    upstreams: Mapping[str, Upstream]
-    limits: Limits
-    wire: WireLimits
-    metrics: Metrics
-    clock: Clock
-    digest_key: bytes
 
 
 class Pipeline:
@@ -170,6 +153,8 @@ class Life:
         self._relay: Relay | None = None
         self._watch: asyncio.Task[None] | None = None
         self._recorded: Receipt | None = None
+        self._counted = False  # among the refusals, in place of a row
+        self._malformed = False
 
     async def live(self, guard: Guard) -> None:
         """The whole life. Raises AnswerStopped, ClientGone, GatewayError; the head may or may not have been sent then."""
@@ -194,21 +179,15 @@ class Life:
     async def _receive(self) -> Exchange:
         """Reserve, read and parse the body."""
         inbound, rooms, trace = self._visitor.inbound, self._rooms, self._trace
-        if inbound.media_type != JSON_TYPE:
-            raise UnsupportedMedia(f"the content type must be {JSON_TYPE}")
-        if inbound.coding not in {"", "identity"}:
-            raise UnsupportedMedia("a coded body is not accepted: send it without content-encoding")
-        reservation = self._reservation = rooms.limits.reserve(self._visitor.caller, inbound.declared)
-        body = bytearray()
-        while data := await inbound.read():
-            body += data
-            if len(body) > rooms.limits.body:
-                raise TooLarge(f"the body is over the limit of {rooms.limits.body} bytes")
-            if inbound.declared is None:
-                reservation.grow(BODY_FACTOR * len(data))
-        whole = bytes(body)
-        trace.digest_input(whole, rooms.digest_key)
-        trace.exchange = self._dialect.parse(whole, rooms.wire)
+        reservation = self._reservation = reserve(inbound, self._visitor.caller, rooms.limits)
+        digest = trace.digest(rooms.digest_key)
+        body = await read(inbound, reservation, digest)
+        trace.digested(digest)
+        try:
+            trace.exchange = await rooms.parser.parse(self._dialect, body, rooms.wire)
+        except BadRequest:
+            self._malformed = True
+            raise
         return trace.exchange
 
     async def _notice(self, guard: Guard) -> None:
@@ -297,6 +276,8 @@ class Life:
             )
         if not retry:
             headers.append(("x-should-retry", "false"))
+        if self._malformed:  # whoever sends nonsense pays with its connection, so that one connection is no flood
+            headers.append(("connection", "close"))
         return tuple(headers)
 
     def _append(self, kind: Kind, row: dict[str, str | int]) -> Receipt:
@@ -368,6 +349,8 @@ class Life:
         """A refusal is on record before it is told (rule 5), unless it says that the record could not be made."""
         if isinstance(error, LedgerUnavailable):
             return
+        if self._is_counted(error.code):
+            return
         if self._relay is not None:
             self._relay.account()
         try:
@@ -376,13 +359,22 @@ class Life:
         except (LedgerUnavailable, LedgerError):
             log.error("outcome_not_recorded", decision=self._trace.decision)
 
+    def _is_counted(self, reason: str) -> bool:
+        """Whether the exchange is counted in place of a row: refused before its model was known, one of many in this second."""
+        trace = self._trace
+        if not self._counted and self._recorded is None and trace.terms is None and trace.result is not Result.FAILED:
+            self._counted = not self._rooms.refusals.own_row()
+            if self._counted:
+                self._rooms.refusals.count(reason)
+        return self._counted
+
     async def conclude(self) -> None:
         """The outcome row, if it was not written before the answer, and the counts."""
         now = self._rooms.clock.monotonic()
         trace = self._trace
         if self._relay is not None:
             self._relay.account()
-        if self._recorded is None:
+        if self._recorded is None and not self._is_counted(trace.result.value):
             try:
                 self._append(Kind.OUTCOME, trace.outcome_row(now))
             except LedgerUnavailable:

@@ -1,11 +1,12 @@
-"""How the pipeline meets its client, without knowing any server: ``app`` implements both over ASGI."""
+"""How the pipeline meets its client, without knowing any server, and what else it is handed: ``app`` implements them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.exchange import Caller
+from gateway.exchange import Caller, Exchange
+from gateway.wire.base import Dialect, WireLimits
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -43,6 +44,13 @@ class Outbound(Protocol):
 
     async def gone(self) -> None:
         """Returns when the client has left; call it once, after the body was read."""
+
+
+class BodyParser(Protocol):
+    """Parses request bodies, wherever that may take place."""
+
+    async def parse(self, dialect: Dialect, body: bytes, limits: WireLimits) -> Exchange:
+        """As ``Dialect.parse``, and raises SafeguardUnavailable where it cannot be done now."""
 
 
 class ClientGone(Exception):

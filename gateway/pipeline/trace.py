@@ -73,9 +73,13 @@ class Trace:
             if kept is None or verdict.severity > kept.severity:
                 self.verdicts[key] = verdict
 
-    def digest_input(self, body: bytes, key: bytes) -> None:
-        """The keyed digest of the client's body; the ledger never holds its text."""
-        self.input_digest = "hmac-sha256:" + hmac.new(key, body, hashlib.sha256).hexdigest()
+    def digest(self, key: bytes) -> hmac.HMAC:
+        """What takes the client's body piece by piece: the ledger holds its keyed digest, never its text."""
+        return hmac.new(key, digestmod=hashlib.sha256)
+
+    def digested(self, digest: hmac.HMAC) -> None:
+        """The body is complete."""
+        self.input_digest = "hmac-sha256:" + digest.hexdigest()
 
     def controls(self, direction: Direction) -> str:
         """``control:verdict`` of one direction, for a row."""

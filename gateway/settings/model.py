@@ -139,6 +139,9 @@ class LimitSettings(Strict):
     handshakes: Annotated[int, Field(ge=1)] = Field(
         256, description="TLS handshakes in progress on a listener; beyond it the oldest is cut"
     )
+    waiting: Annotated[int, Field(ge=1)] = Field(
+        2000, description="connections that are idle or still send their head; beyond it the oldest of them is closed"
+    )
 
 
 class Deadlines(Strict):

@@ -19,6 +19,9 @@ DISCARD_BYTES = (
     64 * 1024
 )  # of an error body: read and thrown away so that the connection can be kept; beyond, it is closed
 DISCARD_SECONDS = 1.0
+# Bytes handed on in one turn of the loop. Events are worked through at once, at up to 20 us for 55 bytes; a body is only kept.
+EVENT_STEP = 4 * 1024
+BODY_STEP = 64 * 1024
 RETRY_AFTER_MAX = 3600
 _PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.-]+)*/?")  # no empty, dot or dot-dot segment
 _DIGITS = re.compile(r"[0-9]{1,9}")
@@ -38,19 +41,23 @@ class Deadlines:
 class UpstreamAnswer:
     """An answer with status 200 whose body is still coming. Close it in any case; closing early makes the model server stop."""
 
-    __slots__ = ("_response", "content_type", "status")
+    __slots__ = ("_response", "_step", "content_type", "status")
 
     def __init__(self, response: httpx.Response, content_type: str) -> None:
         self._response = response
         self.status = response.status_code
         self.content_type = content_type  # lower case, without parameters; empty when the server named none
+        self._step = EVENT_STEP if content_type == "text/event-stream" else BODY_STEP
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body in pieces, cut anywhere. Raises UpstreamTimeout, UpstreamMalformed or UpstreamError. To be iterated once."""
         assert isinstance(self._response.stream, httpx.AsyncByteStream)
         try:
             async for data in self._response.stream:
-                yield data
+                yield data[: self._step]
+                for at in range(self._step, len(data), self._step):
+                    await asyncio.sleep(0)  # a burst is worked off in several turns of the loop
+                    yield data[at : at + self._step]
         except httpx.HTTPError as fault:
             raise _translated(fault, waiting_for="idle") from fault
 

@@ -13,7 +13,7 @@ from gateway.exchange import Channel, Exchange, Feature, Origin, Role, Use
 from gateway.wire import strict
 from gateway.wire.anthropic_content import ASSISTANT, USER, cache_control, content
 from gateway.wire.base import WireLimits
-from gateway.wire.node import Found, Node
+from gateway.wire.node import Found, Node, plain
 from gateway.wire.schema import report, schema
 from gateway.wire.treatment import Treatment
 from gateway.wire.voice import OPERATOR, Voice, leaf, tree, turn_start
@@ -54,10 +54,11 @@ def parse(body: bytes, limits: WireLimits, *, counting: bool = False) -> Exchang
     """Raises BadRequest or TooLarge naming the field at fault. ``counting`` where no answer is asked for, nor its bound."""
     raw = strict.loads(body, limits)
     root = Node(raw, "", Found(limits.leaves))
+    root.few(limits.fields)
     for name in raw:
         if FIELDS.get(name) is Treatment.REFUSED and raw[name] is not None:
             raise root.member(name).fault("this field is not supported")
-    dropped = tuple(name for name in raw if name not in FIELDS)
+    dropped = tuple(dict.fromkeys(plain(name) for name in raw if name not in FIELDS))
     model = root.member("model")
     if not 0 < len(model.string()) <= 256:
         raise model.fault("must be a name of 1 to 256 characters")

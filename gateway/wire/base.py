@@ -22,6 +22,7 @@ class WireLimits:
 
     depth: int = 64
     keys: int = 100_000  # all keys of all objects together
+    fields: int = 128  # at the top level; what is unknown there is dropped by name, and names cost
     leaves: int = 20_000
     choices: int = 8
     event_bytes: int = 1 << 20  # one event of an upstream stream

@@ -57,6 +57,11 @@ class Node:
             raise self._no_object()
         return self
 
+    def few(self, most: int) -> None:
+        """An object with at most so many keys, known or not. Raises TooLarge."""
+        if len(self.object().value) > most:
+            raise TooLarge(f"the body has more than {most} fields", code="too_many_fields")
+
     def only(self, *names: str) -> Node:
         """This node, which must be an object without other keys than these."""
         for name in self.object().value:

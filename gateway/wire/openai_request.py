@@ -219,6 +219,7 @@ def parse(body: bytes, limits: WireLimits) -> Exchange:
     """Raises BadRequest or TooLarge naming the field at fault."""
     raw = strict.loads(body, limits)
     root = Node(raw, "", Found(limits.leaves))
+    root.few(limits.fields)
     _refuse(root)
     model = root.member("model")
     if not 0 < len(model.string()) <= 256:

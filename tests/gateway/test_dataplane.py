@@ -12,13 +12,14 @@ from support.fake_clock import FakeClock
 from support.memory_ledger import MemoryLedger
 from support.pipelines import BOTH_DIALECTS, MODEL, OPENAI, Bench, bench, body_of, policy, says
 
-from gateway.dataplane import DataPlane, Refusals, every
+from gateway.dataplane import DataPlane, every
 from gateway.demo.answers import Said
 from gateway.demo.scripted import Sleep
 from gateway.edge_peer import PEER
 from gateway.exchange import Certificate
 from gateway.ledger.base import Kind
 from gateway.metrics import metrics
+from gateway.pipeline.counted import Refusals
 from gateway.policy.snapshot import Snapshot
 from gateway.wire.base import Dialect
 from gateway.wire.dialects import dialects as served

@@ -90,22 +90,93 @@ async def test_bad_framing_is_refused_and_the_connection_closed(raw: bytes) -> N
 
 
 async def test_a_bad_second_request_does_not_corrupt_an_answer_under_way() -> None:
-    """The first answer arrives whole; the connection closes after it."""
+    """The first answer arrives whole; then comes the refusal, and the connection closes."""
     async with edge_server(EdgeSettings()) as server:
         server.large, server.delay = 1000, 0.3
-        answer = await exchange_raw(server.port, GOOD, b"GET / HTTP/1.1\r\n\r\n", pause=0.1, wait=2)
+        answer = await exchange_raw(server.port, GOOD, b"GET / HTTP/1.1\r\n\r\n", pause=0.1, wait=20)
     assert server.refused == ["bad_host"]
-    assert answer.endswith(b"x" * 1000)
-    assert answer.count(b"HTTP/1.1") == 1
+    first, _, second = answer.partition(b"x" * 1000)
+    assert (first.count(b"HTTP/1.1 200"), second.count(b"HTTP/1.1 400"), answer.count(b"HTTP/1.1")) == (1, 1, 2)
 
 
-async def test_a_bad_second_request_ends_a_first_one_that_has_no_answer_yet() -> None:
+async def test_what_follows_a_bad_second_request_is_never_read() -> None:
     """Smuggling costs the connection: the refusal is the last thing on it."""
     async with edge_server(EdgeSettings()) as server:
-        answer = await exchange_raw(server.port, GOOD + b"GET / HTTP/1.1\r\n\r\n" + GOOD, wait=2)
+        answer = await exchange_raw(server.port, GOOD + b"GET / HTTP/1.1\r\n\r\n" + GOOD, wait=20)
     assert server.refused == ["bad_host"]
-    assert answer.count(b"HTTP/1.1") == 1
-    assert b"connection: close" in answer
+    assert [body for *_, body in server.seen] == [b"hi"]
+    assert answer.count(b"HTTP/1.1") == 2
+    assert answer.endswith(b"}}")
+
+
+async def test_requests_on_one_connection_are_taken_one_at_a_time() -> None:
+    """A thousand requests in one write: while the first is served none of the others is even parsed, and all are answered in order."""
+    async with edge_server(EdgeSettings()) as server:
+        server.gate = asyncio.Event()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"".join(b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi" % n for n in range(1000)))
+        await server.until(lambda: len(server.seen) == 1)
+        (connection,) = server.connections
+        assert len(connection._ahead) > 50_000
+        assert not connection.pipeline
+        server.gate.set()
+        async with asyncio.timeout(60):
+            for _ in range(1000):
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\nok")
+        assert [path for _, path, *_ in server.seen] == [f"/{n}" for n in range(1000)]
+        writer.close()
+
+
+async def test_what_waits_behind_a_request_is_bounded() -> None:
+    """A client that sends too far ahead gets the answer that it waits for, and then loses its connection; nothing is kept."""
+    async with edge_server(EdgeSettings()) as server:
+        server.gate = asyncio.Event()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(GOOD + b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n" * (edge.AHEAD // 20))
+        await server.until(lambda: server.refused == ["too_far_ahead"])
+        (connection,) = server.connections
+        assert connection._ahead == b""
+        writer.write(GOOD * 1000)
+        server.gate.set()
+        async with asyncio.timeout(30):
+            assert b"200 OK" in await reader.readuntil(b"ok")
+        await server.until(lambda: not server.connections)
+        assert [path for _, path, *_ in server.seen] == ["/v1/messages"]
+        assert len(server.refused) == 1
+        writer.close()
+
+
+async def test_of_too_many_waiting_connections_the_oldest_makes_room() -> None:
+    """Idle and half-read heads are capped: a new connection always has its place, one with a request is never closed for it."""
+    async with edge_server(EdgeSettings(waiting=3)) as server:
+        server.gate = asyncio.Event()
+        busy_reader, busy = await asyncio.open_connection("127.0.0.1", server.port)
+        busy.write(GOOD)
+        await server.until(lambda: bool(server.seen))
+        idle = []
+        for number in range(4):
+            idle.append(await asyncio.open_connection("127.0.0.1", server.port))
+            idle[-1][1].write(b"POST /half HTT")
+            await server.until(lambda number=number: len(server.connections) == 2 + min(number, 2))
+        assert server.refused == ["too_many_waiting"]
+        with pytest.raises((ConnectionError, EOFError)):
+            await idle[0][0].readexactly(1)
+        server.gate.set()
+        async with asyncio.timeout(30):
+            assert b"200 OK" in await busy_reader.readuntil(b"ok")
+        for _, writer in (*idle, (None, busy)):
+            writer.close()
+
+
+async def test_an_answer_before_the_body_has_come_can_be_read() -> None:
+    """The rest of the body is thrown away so that the answer arrives; then the connection closes, and nothing is said twice."""
+    async with edge_server(EdgeSettings()) as server:
+        server.unread = True
+        head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n"
+        answer = await exchange_raw(server.port, head, b"x" * 3_000_000, GOOD, wait=20)
+        broken = await exchange_raw(server.port, head, b"x" * 100, wait=20)
+    assert answer.count(b"HTTP/1.1") == broken.count(b"HTTP/1.1") == 1
+    assert not server.refused
 
 
 async def test_what_only_httptools_refuses_is_refused_in_our_shape(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ CALLS = {"HeadRefused": 0, "ChangeRefused": 0, "_await": 0, "Problem": 1}
 def codes() -> set[str]:
     """Every code of the data plane, the edge and the admin API."""
     files = [ROOT / "gateway" / "errors.py", ROOT / "gateway" / "edge.py", ROOT / "gateway" / "edge_head.py"]
-    for room in ("wire", "policy", "console"):
+    for room in ("wire", "parsing", "policy", "console"):
         files += sorted((ROOT / "gateway" / room).glob("*.py"))
     return {code for path in files for node in ast.walk(ast.parse(path.read_text())) for code in _codes(node)}
 

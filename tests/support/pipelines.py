@@ -24,8 +24,11 @@ from gateway.exchange import Caller
 from gateway.ledger.base import Field, Kind
 from gateway.limits import Limits
 from gateway.metrics import PREFIX, Metrics, metrics
-from gateway.pipeline.life import Pipeline, Rooms
-from gateway.pipeline.ports import ClientGone, Headers, Visitor
+from gateway.parsing.parser import Parser
+from gateway.pipeline.counted import Refusals
+from gateway.pipeline.life import Pipeline
+from gateway.pipeline.ports import BodyParser, Visitor
+from gateway.pipeline.rooms import Rooms
 from gateway.policy.holder import SnapshotHolder
 from gateway.policy.levels import profiles
 from gateway.policy.snapshot import Material, Snapshot, build
@@ -39,6 +42,7 @@ from gateway.wire.anthropic_messages import AnthropicMessages
 from gateway.wire.base import Dialect, WireLimits
 from gateway.wire.openai_chat import OpenAIChat
 from support.canary import CANARY, rule
+from support.clients import PATIENT, Client
 from support.fake_classifier import FakeClassifier
 from support.fake_clock import FakeClock
 from support.memory_ledger import MemoryLedger
@@ -53,7 +57,6 @@ DEADLINE_MS = 20_000
 HANGING_MS = 150
 # What must happen within a second is event-driven and takes milliseconds; the rest is for a machine that stalls.
 PROMPT = 15.0
-PATIENT = 60.0
 MIB = 1 << 20
 SENTENCE = "The harbour lies still in the morning, and the boats come back with the tide. "
 
@@ -117,146 +120,6 @@ def held_stream(events: list[bytes], first: int, gate: asyncio.Event) -> Script:
     """A stream that stops after ``first`` events until the gate opens."""
     begin = [Send(head(content_type="text/event-stream", length=CHUNKED)), *(Send(chunk(e)) for e in events[:first])]
     return (*begin, Until(gate), *(Send(chunk(e)) for e in events[first:]), Send(chunk(b"")))
-
-
-class Client:
-    """A client's end of one exchange: both ports of the pipeline. ``leave`` hangs up; ``gate`` closed stops its reading."""
-
-    def __init__(
-        self, body: bytes, *, media_type: str = "application/json", coding: str = "", chunked: bool = False
-    ) -> None:
-        self.media_type, self.coding = media_type, coding
-        self.declared: int | None = None if chunked else len(body)
-        self.parts = [body[at : at + 4096] for at in range(0, len(body), 4096)]
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.data = b""
-        self.ended = False
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.uploading = asyncio.Event()  # cleared: the body stalls
-        self.uploading.set()
-        self._left = asyncio.Event()
-        self._moved = asyncio.Event()
-
-    async def read(self) -> bytes:
-        await self.uploading.wait()
-        if self._left.is_set():
-            raise ClientGone
-        return self.parts.pop(0) if self.parts else b""
-
-    async def head(self, status: int, headers: Headers) -> None:
-        assert not self.status, "the head was sent twice"
-        self._present()
-        self.status, self.headers = status, dict(headers)
-
-    async def send(self, data: bytes) -> None:
-        assert self.status
-        assert not self.ended
-        await self.gate.wait()
-        self._present()
-        self.data += data
-        self._moved.set()
-
-    async def end(self) -> None:
-        assert self.status
-        assert not self.ended
-        self._present()
-        self.ended = True
-
-    async def gone(self) -> None:
-        await self._left.wait()
-
-    async def gone_at_head(self, status: int, headers: Headers) -> None:
-        """In place of ``head``: hangs up at that moment."""
-        self.leave()
-        raise ClientGone
-
-    def leave(self) -> None:
-        """Hang up."""
-        self._left.set()
-        self.uploading.set()
-        self.gate.set()
-
-    async def until(self, text: str) -> None:
-        """Wait until the client has this text."""
-        async with asyncio.timeout(PATIENT):
-            while text.encode() not in self.data:
-                self._moved.clear()
-                await self._moved.wait()
-
-    @property
-    def body(self) -> Any:
-        """The whole body as JSON."""
-        return json.loads(self.data)
-
-    @property
-    def answer(self) -> Answer:
-        """What the client made of the bytes."""
-        return Answer.read(self.data, stream=self.headers["content-type"].startswith("text/event-stream"))
-
-    def _present(self) -> None:
-        if self._left.is_set():
-            raise ClientGone
-
-
-@dataclass(slots=True)
-class Answer:
-    """An answer as a client reads it: text by channel, finish reasons, and how a stream ended."""
-
-    texts: dict[str, str] = field(default_factory=dict)
-    finishes: list[str] = field(default_factory=list)
-    error: dict[str, Any] | None = None
-    done: bool = False  # the proper end of a stream, or a whole body
-
-    @classmethod
-    def read(cls, data: bytes, *, stream: bool) -> Answer:
-        """From a body, in either dialect."""
-        made = cls()
-        if not stream:
-            made._take(json.loads(data))
-            made.done = made.error is None
-            return made
-        for event in data.decode().split("\n\n"):
-            for line in event.splitlines():
-                if line == "data: [DONE]":
-                    made.done = True
-                elif line.startswith("data: "):
-                    made._take(json.loads(line[6:]))
-        return made
-
-    def _take(self, value: dict[str, Any]) -> None:
-        if value.get("error"):
-            self.error = value["error"]
-        for choice in value.get("choices", ()):
-            self._choice(choice)
-        for block in value.get("content", ()):
-            arguments = json.dumps(block["input"]) if "input" in block else ""
-            self._add("content", block.get("text", "") + block.get("thinking", "") + arguments)
-        delta = value.get("delta", {})
-        self._add("content", delta.get("text", "") + delta.get("thinking", "") + delta.get("partial_json", ""))
-        if reason := (delta.get("stop_reason") or value.get("stop_reason")):
-            self.finishes.append(reason)
-        self.done = self.done or value.get("type") == "message_stop"
-
-    def _choice(self, choice: dict[str, Any]) -> None:
-        said = choice.get("delta") or choice.get("message") or {}
-        for name, text in said.items():
-            if isinstance(text, str) and name != "role":
-                self._add(f"{choice['index']}.{name}", text)
-        for call in said.get("tool_calls") or ():
-            self._add(f"{choice['index']}.call", call["function"].get("arguments") or "")
-        if choice.get("finish_reason"):
-            self.finishes.append(choice["finish_reason"])
-
-    def _add(self, channel: str, text: str) -> None:
-        if text:
-            self.texts[channel] = self.texts.get(channel, "") + text
-
-    @property
-    def text(self) -> str:
-        """All text, channel by channel."""
-        return "\n".join(self.texts.values())
 
 
 @dataclass(slots=True)
@@ -362,6 +225,8 @@ async def bench(
     limits: Limits | None = None,
     deadlines: Deadlines | None = None,
     ledger: MemoryLedger | None = None,
+    parser: BodyParser | None = None,
+    own_rows: int = 1_000_000,
 ) -> AsyncIterator[Bench]:
     """A bench at a level; ``listed`` replaces controls of the catalogue by others of the same id."""
     classifier, clock, counts = FakeClassifier(), FakeClock(), metrics()
@@ -373,10 +238,21 @@ async def bench(
     await prepared(holder.current, rules)
     limits = limits or Limits(64 * MIB, MIB, 100)
     ledger = ledger or MemoryLedger()
+    elsewhere = Parser(clock, lambda _: None)
     async with ScriptedUpstream() as upstream:
         way = Upstream(upstream.url, deadlines=deadlines or Deadlines(2, 2, 2, 10))
         rooms = Rooms(
-            holder, Chain(catalogue, clock), ledger, {MODEL: way}, limits, WireLimits(), counts, clock, b"k" * 32
+            holder,
+            Chain(catalogue, clock),
+            ledger,
+            {MODEL: way},
+            limits,
+            WireLimits(),
+            counts,
+            clock,
+            b"k" * 32,
+            parser or elsewhere,
+            Refusals(ledger, counts, clock, own_rows),
         )
         made = Bench(upstream, classifier, ledger, holder, limits, counts, clock, Pipeline(rooms))
         made.script(says(OPENAI, Said(("Good day.",)), stream=False))
@@ -388,3 +264,4 @@ async def bench(
                 task.cancel()
             await asyncio.gather(*made.tasks, return_exceptions=True)
             await way.close()
+            await elsewhere.close()

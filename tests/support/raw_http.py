@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +42,26 @@ class EdgeServer:
     seen: list[tuple[str, str, list[tuple[bytes, bytes]], bytes]] = field(default_factory=list)
     large: int = 0
     delay: float = 0.0
+    unread: bool = False  # answer without reading the body
+    gate: asyncio.Event | None = None  # answers wait for it
     state: ServerState = field(default_factory=ServerState)
+
+    @property
+    def connections(self) -> list[Any]:
+        """The protocols of all open connections."""
+        return list(self.state.connections)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(30):
+            while not holds():
+                await asyncio.sleep(0.005)
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         """Read the body, record the request, answer 200."""
         headers = list(scope["headers"])
         body = b""
-        while True:
+        while not self.unread:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
@@ -56,6 +69,8 @@ class EdgeServer:
             if not message.get("more_body"):
                 break
         self.seen.append((scope["method"], scope["raw_path"].decode(), headers, body))
+        if self.gate is not None:
+            await self.gate.wait()
         await send(
             {
                 "type": "http.response.start",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from gateway.cli import serve
 from gateway.cli.exits import Exit
 from gateway.controls.magic import MAGIC
 from gateway.controls.rules import RuleError
+from gateway.descriptors import MOST
 from gateway.ledger.base import LedgerError
 from gateway.ledger.files import LedgerTampered
 from gateway.policy.changes import ChangeRefused
@@ -310,3 +312,14 @@ def test_screeners_that_cannot_be_are_refused(tmp_path: Path, model_server: str,
     code, out, err = command(*flags(model_server, tmp_path / "s"), "--screeners", value)
     assert (code, out) == (Exit.CONFIG_INVALID, "")
     assert "--screeners" in err
+
+
+def test_it_opens_as_many_files_as_it_may(tmp_path: Path) -> None:
+    """A low soft limit, as shells and services set it, does not decide how many connections there can be."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, most), most))
+    try:
+        with gateway(tmp_path / "state", flags("http://127.0.0.1:9", tmp_path / "state")) as running:
+            assert resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE) == (min(most, MOST), most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, most))
