@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from gateway.verdict import Judgement, Reason, Verdict, failed, worst
 
 CHAIN = "chain"  # the control id of a verdict that no control gave
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A control could not judge for a group; ``reason`` is one of the ``CONTROL_*`` reasons."""
 
     control: str
@@ -18,8 +17,7 @@ class Failure:
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """The chain's word on one input."""
 
     verdict: Verdict  # the worst over the groups that count
@@ -33,8 +31,7 @@ class Ruling:
     unasked: tuple[str, ...] = ()  # groups that did not run because an earlier one had blocked
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerRuling:
+class AnswerRuling(Struct, frozen=True):
     """The chain's word on one step of an answer. The fields of ``Ruling``, and a judgement per group and channel."""
 
     judgements: tuple[tuple[str, Judgement], ...]
@@ -46,16 +43,15 @@ class AnswerRuling:
     seconds: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What happened in one group, while it happens."""
 
     name: str
     verdict: Verdict | None = None  # the group's word; None until it is decided
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict] = []
     judgements: tuple[Judgement, ...] = ()
-    failures: list[Failure] = field(default_factory=list)
-    seconds: list[tuple[str, float]] = field(default_factory=list)
+    failures: list[Failure] = []
+    seconds: list[tuple[str, float]] = []
     substitute: bool = False
     passed_open: bool = False
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from gateway.controls.base import AnswerJudge, Context
 from gateway.controls.faults import ControlFault, word

@@ -6,11 +6,14 @@ import dataclasses
 from enum import StrEnum
 
 import pytest
+from msgspec import Struct
 
 from gateway import exchange
 from gateway.exchange import Caller, Channel, ChannelKey, Exchange, Finish, FinishReason, Leaf, Origin, Role
 
 DATACLASSES = [found for found in vars(exchange).values() if dataclasses.is_dataclass(found)]
+STRUCTS = [found for found in vars(exchange).values() if isinstance(found, type) and issubclass(found, Struct)]
+STRUCTS.remove(Struct)
 ENUMS = [
     found
     for found in vars(exchange).values()
@@ -25,6 +28,18 @@ def test_values_are_frozen_and_slotted(found: type) -> None:
     assert "__slots__" in vars(found)
 
 
+@pytest.mark.parametrize("found", STRUCTS, ids=lambda found: found.__name__)
+def test_values_of_a_stream_are_frozen_structs(found: type[Struct]) -> None:
+    """What is made with every chunk cannot be edited either, not even past its own class."""
+    assert found.__struct_config__.frozen
+    made = found(*("0" for _ in found.__struct_fields__))
+    for field in found.__struct_fields__:
+        with pytest.raises(AttributeError):
+            setattr(made, field, "1")
+        with pytest.raises(TypeError):
+            object.__setattr__(made, field, "1")
+
+
 @pytest.mark.parametrize("found", ENUMS, ids=lambda found: found.__name__)
 def test_words_are_their_names(found: type[StrEnum]) -> None:
     """Ledger, metrics and config use the value; it is the name in lower case."""
@@ -33,7 +48,8 @@ def test_words_are_their_names(found: type[StrEnum]) -> None:
 
 def test_the_list_of_values_is_not_empty() -> None:
     """The two tests above look at what is there."""
-    assert {"Leaf", "Exchange", "Caller", "Piece"} <= {found.__name__ for found in DATACLASSES}
+    assert {"Leaf", "Exchange", "Caller"} <= {found.__name__ for found in DATACLASSES}
+    assert {"TextDelta", "ChannelKey", "Piece"} <= {found.__name__ for found in STRUCTS}
     assert {"Role", "Channel", "Origin", "Feature"} <= {found.__name__ for found in ENUMS}
 
 
