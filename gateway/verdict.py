@@ -95,6 +95,8 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     Raises ValueError when none counts: an empty list of checks is an error, never a pass.
     """
     counting = [verdict for verdict in verdicts if not verdict.shadow]
+    if len(counting) == 1:
+        return counting[0]
     if not counting:
         raise ValueError("no verdict: nobody decided")
     return max(counting, key=lambda verdict: verdict.severity)

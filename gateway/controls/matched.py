@@ -103,20 +103,20 @@ class _MatchingJudge:
         self._matchers: tuple[Matcher, ...] | None = None
         self._followers: dict[ChannelKey, Follower] = {}
         self._blocked: Verdict | None = None
+        self._clear = allow(control.id)
 
     async def step(self, pieces: tuple[Piece, ...]) -> tuple[Judgement, ...]:
         """Judge new text; a text too long for the event loop is judged in a thread."""
         if self._matchers is None:
             self._matchers = await self._control.matchers(self._context.terms)
-        if self._matchers and sum(len(piece.text) for piece in pieces) > _INLINE_STEP:
+        if self._matchers and sum([len(piece.text) for piece in pieces]) > _INLINE_STEP:
             await asyncio.to_thread(self._follow, self._matchers, pieces)
         else:
             self._follow(self._matchers, pieces)
-        verdict = self._blocked or allow(self._control.id)
-        return tuple(
-            Judgement(key, self._followers[key].cleared, verdict)
-            for key in dict.fromkeys(piece.key for piece in pieces)
-        )
+        verdict = self._blocked or self._clear
+        keys = [piece.key for piece in pieces]
+        distinct = keys if len(keys) == 1 else dict.fromkeys(keys)
+        return tuple([Judgement(key, self._followers[key].cleared, verdict) for key in distinct])
 
     def _follow(self, matchers: Sequence[Matcher], pieces: Iterable[Piece]) -> None:
         for piece in pieces:

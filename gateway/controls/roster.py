@@ -61,25 +61,37 @@ class Roster:
 
         ``seconds``: the deadline; None awaits in place without one.
         """
-        started = self._clock.monotonic()
+        started = self.now()
         try:
             result = await (work() if seconds is None else _within(work, seconds))
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  a control may raise anything: it fails closed here
+            self.lost(tally, member, started, error)
+            return None
+        self.heard(tally, member, started)
+        return result
+
+    def now(self) -> float:
+        """The monotonic time."""
+        return self._clock.monotonic()
+
+    def heard(self, tally: Tally, member: str, started: float) -> None:
+        """``member``, asked at ``started``, gave its word."""
+        tally.seconds.append((member, self._clock.monotonic() - started))
+        if self._circuits and member in self._circuits:
+            self._circuits[member].succeeded()
+
+    def lost(self, tally: Tally, member: str, started: float, error: Exception | asyncio.CancelledError) -> None:
+        """``member`` failed: enter it. Raises the error where it is the cancellation of our own task."""
+        if isinstance(error, asyncio.CancelledError):
             if being_cancelled():
-                raise
+                raise error
             reason = Reason.CONTROL_UNAVAILABLE
-        except Exception as error:  # noqa: BLE001  a control may raise anything, and whatever it is fails closed here
-            reason = reason_of(error)
         else:
-            tally.seconds.append((member, self._clock.monotonic() - started))
-            if self._circuits and member in self._circuits:
-                self._circuits[member].succeeded()
-            return result
+            reason = reason_of(error)
         now = self._clock.monotonic()
         tally.seconds.append((member, now - started))
         self._circuits.setdefault(member, Circuit()).failed(reason, now)
         self.note(tally, member, reason)
-        return None
 
     def note(self, tally: Tally, member: str, reason: Reason) -> None:
         """Enter a failure of ``member``."""

@@ -55,6 +55,11 @@ class Tally(Struct):
     substitute: bool = False
     passed_open: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Decided by the first member, and nothing else to tell."""
+        return self.verdict is not None and not (self.failures or self.substitute or self.passed_open)
+
     def decide(self, verdict: Verdict, position: int) -> None:
         """The member at ``position`` judged for the group."""
         self.verdict = verdict
@@ -83,6 +88,8 @@ def ruling(tallies: list[Tally], unasked: tuple[str, ...] = ()) -> Ruling:
 
 def answer_ruling(tallies: list[Tally]) -> AnswerRuling:
     """One ruling over the tallies of all groups in one step; no group at all is ``no_judge``."""
+    if len(tallies) == 1 and tallies[0].plain:
+        return _plain(tallies[0])
     verdict = _worst(tallies)
     return AnswerRuling(
         judgements=tuple([(tally.name, judgement) for tally in tallies for judgement in tally.judgements]),
@@ -93,6 +100,12 @@ def answer_ruling(tallies: list[Tally]) -> AnswerRuling:
         passed_open=_passed_open(tallies),
         seconds=_seconds(tallies),
     )
+
+
+def _plain(tally: Tally) -> AnswerRuling:
+    """The ruling over one plain tally, which nearly every step of every answer is."""
+    judgements = tuple([(tally.name, judgement) for judgement in tally.judgements])
+    return AnswerRuling(judgements, _worst([tally]), tuple(tally.verdicts), seconds=tuple(tally.seconds))
 
 
 def _worst(tallies: list[Tally]) -> Verdict:
