@@ -27,12 +27,16 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. ``first_byte``: until the head of the answer; ``idle``: between two pieces of it; ``total``: the whole exchange."""
+    """Seconds. ``first_byte``: until the head of the answer; ``idle``: between two pieces of it; ``total``: the whole exchange.
+
+    ``pace``: event streams are taken at most once in so many seconds, however fast their events come; 0 takes each as it comes.
+    """
 
     connect: float = 5.0
     first_byte: float = 120.0
     idle: float = 60.0
     total: float = 600.0
+    pace: float = 0.025
 
 
 class UpstreamAnswer:
@@ -176,6 +180,7 @@ def _timeouts(deadlines: Deadlines) -> dict[str, float]:
         "first_byte": deadlines.first_byte,
         "read": deadlines.idle,
         "total": deadlines.total,
+        "pace": deadlines.pace,
     }
 
 

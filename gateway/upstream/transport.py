@@ -19,6 +19,7 @@ from gateway.upstream.pool import Origin, Pool, PoolLimits
 from gateway.upstream.request import LAST_CHUNK, Framing, Head, encode_chunk, encode_head
 
 _PORTS = {"http": 80, "https": 443}
+SMALL = 4 * 1024  # bytes; a larger piece of a stream has been gathered already, by the network or by the model server
 _EXTENSIONS = {"http_version": b"HTTP/1.1"}
 
 
@@ -32,6 +33,7 @@ class _Limits:
     pool: float | None
     first_byte: float | None
     total: float | None
+    pace: float
 
     @classmethod
     def of(cls, request: httpx.Request) -> _Limits:
@@ -45,16 +47,24 @@ class _Limits:
             pool=given.get("pool"),
             first_byte=given.get("first_byte", read),
             total=given.get("total"),
+            pace=given.get("pace", 0.0),
         )
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a response, straight from its connection."""
+    """The body of a response, straight from its connection.
 
-    def __init__(self, pool: Pool, connection: Connection, idle: float | None) -> None:
+    ``pace``: the body of an event stream is given at most once in so many seconds while its pieces are small and come faster than
+    that. Whatever is done with a piece is then done that often and no more; a stream that is slower, or the first piece, never waits.
+    """
+
+    def __init__(self, pool: Pool, connection: Connection, idle: float | None, pace: float) -> None:
         self._pool = pool
         self._connection = connection
         self._idle = idle
+        self._pace = pace
+        self._due = 0.0  # loop time before which no further piece is given where pieces are small and fast
+        self._small = False
         self._over = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -64,7 +74,7 @@ class _Body(httpx.AsyncByteStream):
         if self._over:
             raise StopAsyncIteration
         try:
-            data = await self._connection.read(self._idle)
+            data = await (self._connection.read(self._idle) if not self._pace else self._paced())
         except BaseException:  # a failure or a cancellation: the connection is closed at once
             self._end()
             raise
@@ -72,6 +82,17 @@ class _Body(httpx.AsyncByteStream):
             return data
         self._end()
         raise StopAsyncIteration
+
+    async def _paced(self) -> bytes:
+        now = self._connection.now
+        if self._small and (begun := now()) < self._due:
+            await self._connection.rest(self._due - begun)
+        data = await self._connection.read(self._idle)
+        given = now()
+        fast = given < self._due + self._pace  # the piece before is younger than two paces
+        self._small = fast and len(data) < SMALL
+        self._due = given + self._pace
+        return data
 
     async def aclose(self) -> None:
         """Let go of the connection. Closes it, unless the whole response has come in."""
@@ -86,8 +107,8 @@ class _Body(httpx.AsyncByteStream):
 class FastTransport(httpx.AsyncBaseTransport):
     """Pooled HTTP/1.1 with deadlines and back-pressure, for one event loop.
 
-    Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and two keys more: ``first_byte`` (until the head of
-    the final response; default ``read``) and ``total``. Raises httpx.TransportError subclasses only: ReadError where a connection broke,
+    Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and three keys more: ``first_byte`` (until the head of
+    the final response; default ``read``), ``total``, and ``pace`` (see the body; default 0). Raises httpx.TransportError subclasses only: ReadError where a connection broke,
     RemoteProtocolError where bytes are not a strict response, TotalTimeout (a ReadTimeout) for ``total``.
     """
 
@@ -115,7 +136,7 @@ class FastTransport(httpx.AsyncBaseTransport):
         except BaseException:  # also a cancellation: whatever ends the wait closes the connection
             self.pool.give_back(connection)
             raise
-        body = _Body(self.pool, connection, limits.read)
+        body = _Body(self.pool, connection, limits.read, limits.pace if _is_stream(headers) else 0.0)
         return httpx.Response(status, headers=headers, stream=body, extensions=_EXTENSIONS)
 
     async def aclose(self) -> None:
@@ -138,6 +159,10 @@ class FastTransport(httpx.AsyncBaseTransport):
         if self._ssl is None:
             self._ssl = ssl.create_default_context()
         return self._ssl
+
+
+def _is_stream(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
 def _origin(url: httpx.URL) -> Origin:
