@@ -25,12 +25,7 @@ class Follower:
         self._now = now
         self._start = self._seen = start
         self.cleared = start
-        self._runs = Runs(start)
-        self._literals = [_Literals(matcher.stream, start) for matcher in self._matchers if matcher.stream.long]
-        self._normal = [
-            _Normal(matcher.stream) for matcher in self._matchers if matcher.stream.short or matcher.stream.patterns
-        ]
-        self._normaliser = Normaliser(start) if self._normal else None
+        self._begun = False
 
     def feed(self, text: str, *, final: bool) -> Rule | None:
         """The rule that the answer matches with this text, if any; ``cleared`` then stays where it was."""
@@ -48,7 +43,19 @@ class Follower:
         """A text that comes in one piece needs no following."""
         return [rule for matcher in self._matchers for view in views(text) for rule in matcher.in_text(view.text)]
 
+    def _begin(self) -> None:
+        """There will be more than one piece: make what follows them."""
+        self._begun = True
+        self._runs = Runs(self._start)
+        self._literals = [_Literals(matcher.stream) for matcher in self._matchers if matcher.stream.long]
+        self._normal = [
+            _Normal(matcher.stream) for matcher in self._matchers if matcher.stream.short or matcher.stream.patterns
+        ]
+        self._normaliser = Normaliser(self._start) if self._normal else None
+
     def _step(self, text: str, start: int, *, final: bool) -> list[Rule]:
+        if not self._begun:
+            self._begin()
         found: list[Rule] = []
         if self._literals:
             bones: _Bones = _AsciiBones(text, start) if text.isascii() else _Bones(text, start)
@@ -81,7 +88,7 @@ class Follower:
 class _Literals:
     """Long literals in the skeleton of a stream."""
 
-    def __init__(self, rules: StreamRules, start: int) -> None:
+    def __init__(self, rules: StreamRules) -> None:
         assert rules.long is not None
         self._automaton, self._rules = rules.long, rules.long_rules
         self._state = 0

@@ -40,6 +40,7 @@ class MatchingControl:
         self._sets = sets
         self._compiled: OrderedDict[str, Matcher] = OrderedDict()
         self._lock = threading.Lock()
+        self._newest: tuple[Terms, tuple[Matcher, ...]] | None = None  # of the terms that were asked for last
 
     def prepare(self, rule_set: RuleSet) -> Matcher:
         """Compile a rule set, or find it compiled. Safe in any thread, and not for the event loop: it may take 100 ms. Raises RuleError."""
@@ -75,12 +76,16 @@ class MatchingControl:
 
     async def matchers(self, terms: Terms) -> tuple[Matcher, ...]:
         """The compiled rule sets of some terms, in a fixed order. Raises RuleError."""
+        newest = self._newest
+        if newest is not None and newest[0] is terms:
+            return newest[1]
         found: list[Matcher] = []
         for rule_set in sorted(self._sets(terms), key=lambda candidate: candidate.digest):
             if rule_set.rules:
                 known = self._known(rule_set.digest)
                 found.append(await asyncio.to_thread(self.prepare, rule_set) if known is None else known)
-        return tuple(found)
+        self._newest = (terms, tuple(found))
+        return self._newest[1]
 
     def block(self, rule: Rule, path: str) -> Verdict:
         """The verdict for a match of a rule at a leaf or channel."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from gateway.clock import Clock
 from gateway.controls.base import Control
@@ -28,15 +30,21 @@ class Roster:
         self._controls = dict(controls)
         self._clock = clock
         self._circuits: dict[str, Circuit] = {}
+        self._plans: dict[Direction, tuple[Terms, tuple[list[Group], list[Group]]]] = {}
 
     def groups(self, terms: Terms, direction: Direction) -> tuple[list[Group], list[Group]]:
         """The groups of a direction, inline ones and others, each in a fixed order (a set has none)."""
+        known = self._plans.get(direction)
+        if known is not None and known[0] is terms:  # nearly always: exchanges under one policy share their terms
+            return known[1]
         chosen = sorted(
             (group for group in terms.groups if group.direction is direction),
             key=lambda group: (group.name, group.members, group.on_failure, group.deadline_ms, group.standard),
         )
         inline = [group for group in chosen if self._is_inline(group)]
-        return inline, [group for group in chosen if group not in inline]
+        plan = inline, [group for group in chosen if group not in inline]
+        self._plans[direction] = (terms, plan)
+        return plan
 
     def _is_inline(self, group: Group) -> bool:
         """Whether every member that exists answers in place."""
@@ -118,11 +126,37 @@ def split(group: Group, terms: Terms) -> tuple[list[str], list[str]]:
 
 
 async def _within(work: Callable[[], Awaitable[T]], seconds: float) -> T:
-    async with asyncio.timeout(seconds) as limit:
-        result = await work()
+    """What ``work`` returns, within the deadline. What never waits is done before a deadline could ring, and is spared the timer."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    steps = work().__await__()
+    try:
+        first = next(steps)
+    except StopIteration as done:
+        return cast("T", done.value)
+    async with asyncio.timeout_at(deadline) as limit:
+        result = cast("T", await _rest(steps, first))
     if limit.expired():  # it caught its cancellation and answered late
         raise TimeoutError
     return result
+
+
+@types.coroutine
+def _rest(steps: Generator[Any, Any, Any], waits: Any) -> Generator[Any, Any, Any]:
+    """The rest of something awaited that has begun and now waits: ``yield from``, less its first step."""
+    while True:
+        try:
+            sent = yield waits
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001  it is handed on, not handled
+            step = partial(steps.throw, error)
+        else:
+            step = partial(steps.send, sent)
+        try:
+            waits = step()
+        except StopIteration as done:
+            return done.value
 
 
 async def together(works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

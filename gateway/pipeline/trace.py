@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -75,7 +74,7 @@ class Trace:
 
     def digest_input(self, body: bytes, key: bytes) -> None:
         """The keyed digest of the client's body; the ledger never holds its text."""
-        self.input_digest = "hmac-sha256:" + hmac.new(key, body, hashlib.sha256).hexdigest()
+        self.input_digest = "hmac-sha256:" + hmac.digest(key, body, "sha256").hex()
 
     def controls(self, direction: Direction) -> str:
         """``control:verdict`` of one direction, for a row."""
