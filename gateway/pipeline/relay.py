@@ -62,6 +62,9 @@ class Relay:
     _cleared: list[AnswerEvent] = field(default_factory=list)
     _granted: int = 0
     _kept: int = 0
+    _told: tuple[tuple[Verdict, ...], Terms] | None = (
+        None  # of the last step, where it had nothing but verdicts to tell
+    )
     _at_flag: int | None = None  # the writer's count when the answer was flagged
 
     async def run(self, answer: UpstreamAnswer) -> None:
@@ -131,8 +134,11 @@ class Relay:
             raise AnswerStopped(self.screening.verdict) from nonsense
 
     def _note(self, ruling: AnswerRuling) -> None:
-        self.trace.note(ruling.verdicts, Direction.OUTPUT)
-        record_failures(self.trace, self.metrics, ruling, self.terms, Direction.OUTPUT)
+        told = (ruling.verdicts, self.terms)
+        if told != self._told or ruling.failures or ruling.substitutes or ruling.passed_open:
+            self.trace.note(ruling.verdicts, Direction.OUTPUT)
+            record_failures(self.trace, self.metrics, ruling, self.terms, Direction.OUTPUT)
+            self._told = None if ruling.failures or ruling.substitutes or ruling.passed_open else told
         for control, seconds in ruling.seconds:
             self.metrics.observe("control_seconds", seconds, control, Direction.OUTPUT.value)
 

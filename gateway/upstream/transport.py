@@ -108,8 +108,8 @@ class FastTransport(httpx.AsyncBaseTransport):
     """Pooled HTTP/1.1 with deadlines and back-pressure, for one event loop.
 
     Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and three keys more: ``first_byte`` (until the head of
-    the final response; default ``read``), ``total``, and ``pace`` (see the body; default 0). Raises httpx.TransportError subclasses:
-    ReadError where a connection broke, RemoteProtocolError where bytes are not a strict response, TotalTimeout (a ReadTimeout) for ``total``.
+    the final response; default ``read``), ``total``, and ``pace`` (see the body; default 0). Raises httpx.TransportErrors only:
+    ReadError where a connection broke, RemoteProtocolError where bytes are no strict response, TotalTimeout (a ReadTimeout).
     """
 
     def __init__(
