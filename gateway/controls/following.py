@@ -58,7 +58,7 @@ class Follower:
             self._begin()
         found: list[Rule] = []
         if self._literals:
-            bones: _Bones = _AsciiBones(text, start) if text.isascii() else _Bones(text, start)
+            bones = AsciiBones(text, start) if text.isascii() else Bones(text, start)
             for literals in self._literals:
                 found += literals.feed(bones)
         if self._normaliser is not None:
@@ -94,7 +94,7 @@ class _Literals:
         self._state = 0
         self._offsets: list[int] = []  # original offsets of the last skeleton characters, as many as the state is deep
 
-    def feed(self, bones: _Bones) -> list[Rule]:
+    def feed(self, bones: Bones) -> list[Rule]:
         hits: list[int] = []
         self._state = self._automaton.advance(self._state, bones.text, hits)
         depth = self._automaton.depth[self._state]
@@ -143,7 +143,7 @@ class _Normal:
         return max(oldest, 0)
 
 
-class _Bones:
+class Bones:
     """The skeleton of a text, and where in the original its characters stand."""
 
     text: str | bytes
@@ -164,7 +164,7 @@ class _Bones:
         return self._offsets[len(self._offsets) - count :]
 
 
-class _AsciiBones(_Bones):
+class AsciiBones(Bones):
     """The same for ASCII: one character for one or none, and offsets only as far as somebody asks."""
 
     def __init__(self, text: str, start: int) -> None:
