@@ -15,7 +15,7 @@ from support.memory_ledger import MemoryLedger
 
 from gateway.ledger import files
 from gateway.ledger.base import Kind, LedgerError, Sink
-from gateway.ledger.files import FileSink, LedgerTampered, open_ledger
+from gateway.ledger.files import FileReceipt, FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import claim, segments
 from gateway.ledger.verify import verify
 
@@ -231,3 +231,55 @@ async def test_an_unusable_directory_is_a_typed_error(tmp_path: Path, monkeypatc
     with pytest.raises(LedgerError, match="Read-only"):
         open_ledger(slot, "boot", None, FakeClock(), Heads().set)
     slot.release()
+
+
+async def test_rows_that_nobody_waits_for_get_to_the_disk_too(tmp_path: Path) -> None:
+    """Outcome rows are written at once, and on disk without any row behind them; the head then covers them."""
+    heads = Heads()
+    sink = open_here(tmp_path, heads)
+    receipts = [sink.append(Kind.OUTCOME, {"decision": f"d-{number}"}) for number in range(5)]
+    async with asyncio.timeout(30):
+        await receipts[-1].written()
+        for receipt in receipts:
+            await receipt.durable()
+        while heads.get("r1", (-1, ""))[0] < 4:  # the first row has the number 0
+            await asyncio.sleep(0.01)
+    await sink.close()
+    assert verify(tmp_path, heads)[0].rows == 5
+
+
+async def test_an_intent_takes_the_outcomes_before_it_along(tmp_path: Path) -> None:
+    """What is durable is so with everything before it in the chain."""
+    sink = open_here(tmp_path, Heads())
+    before = sink.append(Kind.OUTCOME, {"decision": "d-1"})
+    await before.written()
+    await sink.append(Kind.INTENT, {"decision": "d-2"}).durable()
+    assert before.settle(2, None) is False  # reached already, with nobody waiting
+    async with asyncio.timeout(30):
+        await before.durable()
+    await sink.close()
+
+
+@pytest.mark.parametrize("error", [None, LedgerError("full")])
+async def test_a_receipt_is_settled_before_or_after_somebody_waits(error: LedgerError | None) -> None:
+    """Whoever waits first, and whoever comes when it is over, ends alike: with the stage, or with the error."""
+
+    async def ends(receipt: FileReceipt) -> bool:
+        try:
+            await receipt.durable()
+        except LedgerError:
+            return False
+        return True
+
+    receipt = FileReceipt(asyncio.get_running_loop())
+    waiting = asyncio.ensure_future(ends(receipt))
+    await asyncio.sleep(0)
+    assert receipt.settle(1, None)
+    receipt.wake()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert receipt.settle(2 if error is None else 0, error)
+    receipt.wake()
+    assert await asyncio.wait_for(waiting, 30) is (error is None)
+    assert await asyncio.wait_for(ends(receipt), 30) is (error is None)
+    assert not receipt.settle(2 if error is None else 0, error)  # nobody is left to be woken
