@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gateway.clock import Clock
+from gateway.edge_response import direct
 from gateway.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
 from gateway.exchange import Caller
 from gateway.ledger.base import Kind, LedgerError, Sink
@@ -124,7 +125,9 @@ class DataPlane:
         headers = dict(scope["headers"])  # a copy: httptools appends trailers to the list of the scope
         outbound = AsgiOutbound(receive, send)
         if dialect is not None and scope["method"] == "POST":
-            await self._pipeline.run(dialect, Visitor(Caller(), AsgiInbound(headers, receive), outbound))
+            await self._pipeline.run(
+                dialect, Visitor(Caller(), AsgiInbound(headers, receive), direct(send) or outbound)
+            )
             return
         try:
             reply = self._other(path, scope["method"], b"anthropic-version" in headers)

@@ -34,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "pipeline": {*NEUTRAL, "limits", "wire", "policy", "controls", "screening", "upstream", "ledger", "metrics"},
     "dataplane": EVERYTHING,
     "edge": EVERYTHING,
+    "edge_response": {"pipeline"},
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "console": EVERYTHING,
@@ -41,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "__main__": EVERYTHING,
     "classifiers": {"text"},
 }
-NOBODY_IMPORTS = {"app", "edge", "cli", "console", "demo", "dataplane"}
+NOBODY_IMPORTS = {"app", "edge", "edge_response", "cli", "console", "demo", "dataplane"}
 
 # confined package -> path prefixes that may import it
 CONFINED: dict[str, tuple[str, ...]] = {

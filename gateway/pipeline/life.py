@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
@@ -33,6 +32,7 @@ from gateway.exchange import Direction, Exchange
 from gateway.ledger.base import Kind, LedgerError, Receipt, Sink
 from gateway.limits import BODY_FACTOR, Limits, Reservation
 from gateway.metrics import Metrics, Result
+from gateway.pipeline.dice import Dice
 from gateway.pipeline.guard import Guard, InForce
 from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
 from gateway.pipeline.refusals import admit, outcome_of, refusal
@@ -96,6 +96,7 @@ class Pipeline:
         self.idle = asyncio.Event()  # set while no exchange is in flight
         self.idle.set()
         self._guards: set[Guard] = set()
+        self._dice = Dice()
 
     def interrupt(self) -> int:
         """End every exchange in flight as drained; the number of them."""
@@ -144,7 +145,7 @@ class Pipeline:
                 self.idle.set()
 
     def _trace(self, dialect: Dialect, visitor: Visitor) -> Trace:
-        ident = f"{int(self.rooms.clock.wall() * 1000):011x}{secrets.token_hex(8)}"
+        ident = f"{int(self.rooms.clock.wall() * 1000):011x}{self._dice.take()}"
         return Trace(f"d-{ident}", f"r-{ident}", dialect.id, visitor.caller, self.rooms.clock.monotonic())
 
 
@@ -342,7 +343,8 @@ class Life:
         outbound: Outbound = self._visitor.outbound
         content_type = dict(reply.headers).get("content-type", JSON_TYPE)
         rest = tuple(pair for pair in reply.headers if pair[0] != "content-type")
-        await outbound.head(reply.status, self._headers(content_type, retry=retry) + rest)
+        length = ("content-length", str(len(reply.body)))
+        await outbound.head(reply.status, (*self._headers(content_type, retry=retry), *rest, length))
         await outbound.send(reply.body)
         await outbound.end()
 

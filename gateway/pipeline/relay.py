@@ -179,11 +179,18 @@ class Relay:
     async def _finish(self) -> None:
         if not self.screening.ended:
             raise SafeguardUnavailable("the answer was not cleared to its end")
-        await self.begin()
-        if not self.stream:
-            await self._send(self.writer.whole(self._cleared))
+        if self.stream:
+            await self.begin()
+        else:
+            await self._whole(self.writer.whole(self._cleared))
         self.account()
         await self.outbound.end()
+
+    async def _whole(self, body: bytes) -> None:
+        """A unary answer, with its length."""
+        self.headers = (*self.headers, ("content-length", str(len(body))))
+        await self.begin()
+        await self._send(body)
 
     def account(self) -> None:
         """What was scanned and what was released, each counted by its own room."""
@@ -195,8 +202,11 @@ class Relay:
 
     async def close_blocked(self) -> None:
         """End the client's answer as the dialect ends a blocked one; nothing uncleared leaves."""
-        await self.begin()
-        await self.outbound.send(self.writer.blocked() if self.stream else self.writer.whole_blocked())
+        if self.stream:
+            await self.begin()
+            await self.outbound.send(self.writer.blocked())
+        else:
+            await self._whole(self.writer.whole_blocked())
         self.account()
         await self.outbound.end()
 
