@@ -79,12 +79,11 @@ class FileReceipt:
 
     def wake(self) -> None:
         """In the loop's thread: whoever waits for what was settled goes on."""
-        waiting, self._waiters = self._waiters, []
-        for wanted, future in waiting:
-            if self._pending(wanted):
-                self._waiters.append((wanted, future))
-            elif not future.done():
+        for wanted, future in self._waiters:
+            if not self._pending(wanted) and not future.done():
                 future.set_result(None)
+        # Who still waits is in the old list as in the new one: the ledger's thread never finds it missing.
+        self._waiters = [waiter for waiter in self._waiters if not waiter[1].done()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class FileSink:
         finally:
             self._closed = True
             left, _ = self._gather(self._queue.get()) if self._queue.qsize() else ([], True)
-            self._tell(left, 0, LedgerError("the ledger is closed"))
+            self._tell([*self._unsynced, *left], 0, LedgerError("the ledger is closed"))
 
     def _gather(self, first: Item | None) -> tuple[list[Item], bool]:
         batch: list[Item] = []

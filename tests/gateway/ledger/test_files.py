@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gateway.ledger import files
 from gateway.ledger.base import Kind, LedgerError, Sink
 from gateway.ledger.files import FileReceipt, FileSink, LedgerTampered, open_ledger
 from gateway.ledger.segments import claim, segments
-from gateway.ledger.verify import verify
+from gateway.ledger.verify import Chain, verify
 
 
 class Heads(dict[str, tuple[int, str]]):
@@ -283,3 +284,52 @@ async def test_a_receipt_is_settled_before_or_after_somebody_waits(error: Ledger
     assert await asyncio.wait_for(waiting, 30) is (error is None)
     assert await asyncio.wait_for(ends(receipt), 30) is (error is None)
     assert not receipt.settle(2 if error is None else 0, error)  # nobody is left to be woken
+
+
+class Raced(FileReceipt):
+    """The ledger's thread settles the last stage right after the loop's has found it pending."""
+
+    __slots__ = ("seen",)
+
+    def _pending(self, stage: int) -> bool:
+        pending = super()._pending(stage)
+        if pending and hasattr(self, "seen") and not self.seen:
+            self.seen.append(self.settle(2, None))
+        return pending
+
+
+async def test_a_stage_reached_while_the_loop_wakes_others_is_not_missed() -> None:
+    """Whoever still waits can be seen by the ledger's thread at every moment, so that it is always woken."""
+    receipt = Raced(asyncio.get_running_loop())
+    waiting = asyncio.ensure_future(receipt.durable())
+    await asyncio.sleep(0)
+    assert receipt.settle(1, None)
+    receipt.seen = []
+    receipt.wake()
+    assert receipt.seen == [True]
+    receipt.wake()
+    await asyncio.wait_for(waiting, 30)
+
+
+async def test_a_thread_that_dies_leaves_nobody_waiting(tmp_path: Path) -> None:
+    """Rows that were written and not yet on disk end with an error too, when the thread ends in a way that nobody thought of."""
+
+    class Died(BaseException):
+        pass
+
+    class Dying(FileSink):
+        def _patience(self) -> float | None:
+            if self._unsynced:
+                raise Died
+            return super()._patience()
+
+    slot = claim(tmp_path)
+    sink = Dying(slot, "boot", Chain("r1"), FakeClock(), Heads().set)
+    threading.excepthook, kept = (lambda _: None), threading.excepthook
+    try:
+        receipt = sink.append(Kind.OUTCOME, {"decision": "d-1"})
+        with pytest.raises(LedgerError):
+            await asyncio.wait_for(receipt.durable(), 30)
+    finally:
+        threading.excepthook = kept
+    slot.release()
