@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ _EXTENSIONS = {"http_version": b"HTTP/1.1"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class Limits:
     """Seconds for each step of an exchange; None means no bound. ``read`` is the time between two pieces of the answer."""
 
     connect: float | None
@@ -36,9 +36,8 @@ class _Limits:
     pace: float
 
     @classmethod
-    def of(cls, request: httpx.Request) -> _Limits:
-        """Take httpx's own ``timeout`` extension and our two additional keys from it."""
-        given: dict[str, Any] = request.extensions.get("timeout", {})
+    def of(cls, given: Mapping[str, Any]) -> Limits:
+        """From httpx's own ``timeout`` extension with our additional keys."""
         read = given.get("read")
         return cls(
             connect=given.get("connect"),
@@ -121,23 +120,43 @@ class FastTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send and return as soon as the head of the response is in; the body streams. A cancellation closes the connection at once."""
-        limits = _Limits.of(request)
+        limits = Limits.of(request.extensions.get("timeout", {}))
         head = encode_head(request)
-        origin = _origin(request.url)
-        loop = asyncio.get_running_loop()
-        total_at = float("inf") if limits.total is None else loop.time() + limits.total
-        connection = await self.pool.lease(
-            origin, _nearer(limits.pool, limits.total), _nearer(limits.connect, limits.total)
-        )
+        connection = await self._begun(origin_of(request.url), limits)
         try:
-            connection.begin(total_at)
             await _send(connection, request, head, limits.write)
             status, headers = await connection.head(limits.first_byte)
         except BaseException:  # also a cancellation: whatever ends the wait closes the connection
             self.pool.give_back(connection)
             raise
-        body = _Body(self.pool, connection, limits.read, limits.pace if _is_stream(headers) else 0.0)
+        body = self._body(connection, headers, limits)
         return httpx.Response(status, headers=headers, stream=body, extensions=_EXTENSIONS)
+
+    async def post(
+        self, origin: Origin, data: bytes, limits: Limits
+    ) -> tuple[int, list[tuple[bytes, bytes]], httpx.AsyncByteStream]:
+        """The same for a whole request that is written already, without httpx's objects: status, headers and body of the response."""
+        connection = await self._begun(origin, limits)
+        try:
+            await connection.send(data, limits.write)
+            connection.sent()
+            status, headers = await connection.head(limits.first_byte)
+        except BaseException:  # as above
+            self.pool.give_back(connection)
+            raise
+        return status, headers, self._body(connection, headers, limits)
+
+    async def _begun(self, origin: Origin, limits: Limits) -> Connection:
+        loop = asyncio.get_running_loop()
+        total_at = float("inf") if limits.total is None else loop.time() + limits.total
+        connection = await self.pool.lease(
+            origin, _nearer(limits.pool, limits.total), _nearer(limits.connect, limits.total)
+        )
+        connection.begin(total_at)
+        return connection
+
+    def _body(self, connection: Connection, headers: list[tuple[bytes, bytes]], limits: Limits) -> _Body:
+        return _Body(self.pool, connection, limits.read, limits.pace if _is_stream(headers) else 0.0)
 
     async def aclose(self) -> None:
         """Close every connection at once."""
@@ -165,7 +184,8 @@ def _is_stream(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
 
 
-def _origin(url: httpx.URL) -> Origin:
+def origin_of(url: httpx.URL) -> Origin:
+    """Where to connect. Raises httpx.UnsupportedProtocol."""
     if url.scheme not in _PORTS or not url.host:
         raise httpx.UnsupportedProtocol("only http and https are spoken")
     return url.scheme, url.host, url.port or _PORTS[url.scheme]
