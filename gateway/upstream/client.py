@@ -37,7 +37,7 @@ class Deadlines:
     first_byte: float = 120.0
     idle: float = 60.0
     total: float = 600.0
-    pace: float = 0.04
+    pace: float = 0.025
 
 
 class PlainHeaders:
