@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gateway.edge_peer import PEER
+from gateway.edge_response import direct
 from gateway.errors import GatewayError, MethodNotAllowed, ModelNotFound, RouteNotFound
 from gateway.exchange import Caller
 from gateway.pipeline.counted import Refusals
@@ -98,7 +99,8 @@ class DataPlane:
         outbound = AsgiOutbound(receive, send)
         if dialect is not None and scope["method"] == "POST":
             caller = Caller(certificate=scope.get(PEER))
-            await self._pipeline.run(dialect, Visitor(caller, AsgiInbound(headers, receive), outbound))
+            visitor = Visitor(caller, AsgiInbound(headers, receive), direct(send) or outbound)
+            await self._pipeline.run(dialect, visitor)
             return
         try:
             reply = self._other(path, scope["method"], b"anthropic-version" in headers)

@@ -1,6 +1,7 @@
 """The neutral form of one request and its answer: what every dialect is parsed into and encoded from.
 
 Nothing here does I/O and nothing is mutable. A *leaf* is one text of a request; an *answer event* is one step of an answer.
+What is made anew with every chunk of a stream is a frozen Struct: made, hashed and compared in C, and nothing for the collector.
 """
 
 from __future__ import annotations
@@ -126,8 +127,7 @@ class Exchange:
     size: int = 0  # bytes of the client's body
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelKey:
+class ChannelKey(Struct, frozen=True, gc=False, cache_hash=True):
     """One text stream of an answer: a choice, a kind, and for tool calls which one."""
 
     choice: int
@@ -147,16 +147,14 @@ class FinishReason(StrEnum):
     PAUSE = "pause"
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(Struct, frozen=True, gc=False):
     """Text added to a channel. For tool calls: a fragment of the JSON arguments."""
 
     key: ChannelKey
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallStart:
+class ToolCallStart(Struct, frozen=True, gc=False):
     """A tool call begins: its id (pattern-checked) and its name (screened together with the arguments)."""
 
     key: ChannelKey
@@ -164,8 +162,7 @@ class ToolCallStart:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpaqueBlock:
+class OpaqueBlock(Struct, frozen=True, gc=False):
     """An opaque value of the upstream's (a thinking signature, redacted thinking). Belongs to the reasoning channel before it."""
 
     key: ChannelKey
@@ -173,8 +170,7 @@ class OpaqueBlock:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True, gc=False):
     """A choice ended. ``stop_sequence`` is set only when the client asked for that very sequence."""
 
     choice: int
@@ -182,8 +178,7 @@ class Finish:
     stop_sequence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """Token counts of the upstream's."""
 
     prompt: int
@@ -192,16 +187,14 @@ class Usage:
     reasoning: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerEnd:
+class AnswerEnd(Struct, frozen=True, gc=False):
     """The upstream ended its answer properly (``[DONE]``, ``message_stop``, or the end of a unary body)."""
 
 
 AnswerEvent = TextDelta | ToolCallStart | OpaqueBlock | Finish | Usage | AnswerEnd
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True, gc=False):
     """Text added to one channel of an answer. ``start`` is its offset in the channel; pieces of a channel join without gaps.
 
     ``final``: the channel ends after this piece (which may be empty). Tool calls come whole, as one final piece of decoded text.

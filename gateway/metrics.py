@@ -5,12 +5,16 @@ Label children that the hot path needs are kept, since looking them up costs mor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
+from gateway.histogram import Series
 from gateway.verdict import Outcome, Verdict
 
 PREFIX = "asl_gateway_"
@@ -99,13 +103,43 @@ SPECS = (
 )
 
 
+class Histograms(Collector):
+    """All histograms of a registry. Those without labels are there from the start, as prometheus_client's are."""
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self._specs = {spec.name: spec for spec in specs if spec.kind is Histogram}
+        self.series: dict[tuple[str, ...], Series] = {
+            (name,): Series(spec.buckets) for name, spec in self._specs.items() if not spec.labels
+        }
+
+    def make(self, key: tuple[str, ...]) -> Series:
+        """The series of a name and its labels. Raises ValueError for the wrong number of labels."""
+        assert key[0] in self._specs
+        spec = self._specs[key[0]]
+        if len(spec.labels) != len(key) - 1:
+            raise ValueError(f"{spec.name} has the labels {spec.labels}")
+        made = self.series[key] = Series(spec.buckets)
+        return made
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """For a scrape, in any thread."""
+        kept = dict(self.series)
+        for name, spec in self._specs.items():
+            family = HistogramMetricFamily(PREFIX + name, spec.help, labels=spec.labels)
+            for key in (key for key in kept if key[0] == name):
+                buckets, total = kept[key].totals()
+                family.add_metric(key[1:], [(_text(bound), count) for bound, count in buckets], total)
+            yield family
+
+
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """All metrics of one gateway in one registry."""
 
     registry: CollectorRegistry
-    metrics: dict[str, Counter | Gauge | Histogram]
-    children: dict[tuple[str, ...], Counter | Gauge | Histogram] = field(default_factory=dict)
+    metrics: dict[str, Counter | Gauge]
+    histograms: Histograms
+    children: dict[tuple[str, ...], Counter | Gauge] = field(default_factory=dict)
 
     def count(self, name: str, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""
@@ -114,10 +148,10 @@ class Metrics:
         child.inc(by)
 
     def observe(self, name: str, value: float, *labels: str) -> None:
-        """Observe a value."""
-        child = self._child(name, labels)
-        assert isinstance(child, Histogram)
-        child.observe(value)
+        """Observe a value. From the event loop's thread only."""
+        key = (name, *labels)
+        series = self.histograms.series.get(key) or self.histograms.make(key)
+        series.observe(value)
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
@@ -144,13 +178,18 @@ class Metrics:
         """The text exposition. Takes milliseconds: call it in a thread."""
         return generate_latest(self.registry)
 
-    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge:
         key = (name, *labels)
         child = self.children.get(key)
         if child is None:
+            assert name in self.metrics
             metric = self.metrics[name]
             child = self.children[key] = metric.labels(*labels) if labels else metric
         return child
+
+
+def _text(bound: float) -> str:
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # the library does not say what it takes
 
 
 def word(outcome: Outcome) -> str:
@@ -161,12 +200,10 @@ def word(outcome: Outcome) -> str:
 def metrics() -> Metrics:
     """A fresh set of metrics in a registry of its own."""
     registry = CollectorRegistry()
-    made: dict[str, Counter | Gauge | Histogram] = {}
+    made: dict[str, Counter | Gauge] = {}
     for spec in SPECS:
-        if spec.kind is Histogram:
-            made[spec.name] = Histogram(
-                PREFIX + spec.name, spec.help, spec.labels, registry=registry, buckets=spec.buckets
-            )
-        else:
+        if spec.kind is Counter or spec.kind is Gauge:
             made[spec.name] = spec.kind(PREFIX + spec.name, spec.help, spec.labels, registry=registry)
-    return Metrics(registry, made)
+    histograms = Histograms(SPECS)
+    registry.register(histograms)
+    return Metrics(registry, made, histograms)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from msgspec import Struct
 
 from gateway.exchange import ChannelKey
 
@@ -44,8 +45,7 @@ class Reason(StrEnum):
     NO_JUDGE = "no_judge"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """One control's word on one exchange. ``score`` in thousandths (ledger rows hold integers only), -1 where there is none."""
 
     outcome: Outcome
@@ -68,8 +68,7 @@ class Verdict:
         return (self.outcome, self.cause)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True, gc=False):
     """A judge's word on a channel: every character before ``cleared`` may leave, as far as this judge is concerned.
 
     ``cleared`` is a character offset in the channel, never beyond the text seen, never smaller than before.
@@ -96,6 +95,8 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     Raises ValueError when none counts: an empty list of checks is an error, never a pass.
     """
     counting = [verdict for verdict in verdicts if not verdict.shadow]
+    if len(counting) == 1:
+        return counting[0]
     if not counting:
         raise ValueError("no verdict: nobody decided")
     return max(counting, key=lambda verdict: verdict.severity)

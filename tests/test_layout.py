@@ -31,12 +31,14 @@ ROOMS: dict[str, set[str]] = {
     "upstream": {"exchange", "errors", "settings", "clock", "descriptors"},
     "state": {*NEUTRAL, "settings"},
     "ledger": {*NEUTRAL, "settings"},
-    "metrics": {*NEUTRAL, "settings"},
+    "histogram": set(),
+    "metrics": {*NEUTRAL, "settings", "histogram"},
     "settings": {*NEUTRAL},
     "pipeline": {*NEUTRAL, "limits", "wire", "policy", "controls", "screening", "upstream", "ledger", "metrics"},
     "dataplane": EVERYTHING,
     "edge": EVERYTHING,
     "edge_peer": {"exchange"},
+    "edge_response": {"pipeline"},
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "console": EVERYTHING,
@@ -44,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     "__main__": EVERYTHING,
     "classifiers": {"text"},
 }
-NOBODY_IMPORTS = {"app", "edge", "cli", "console", "demo", "dataplane"}
+NOBODY_IMPORTS = {"app", "edge", "edge_response", "cli", "console", "demo", "dataplane"}
 
 # confined package -> path prefixes that may import it
 CONFINED: dict[str, tuple[str, ...]] = {

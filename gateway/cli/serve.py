@@ -45,6 +45,9 @@ from gateway.settings.model import Settings
 from gateway.state.base import StoreError
 from gateway.terms import Rule
 
+COLLECT_AFTER = (
+    20_000  # objects made and not freed: about fifty exchanges in flight; Python's own 700 come with every second one
+)
 Started = Callable[[Addresses], None]
 log = structlog.get_logger("asl_gateway")
 
@@ -190,11 +193,7 @@ async def _live(settings: Settings, started: Started, reload: Callable[[], Setti
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, reloading.set)
     addresses = await gateway.start()
-    # The collector walks on the loop. What start-up made stays for good and need not be walked again (20 ms); the middle
-    # generation is walked while it is small (10 times the youngest took 2 to 3 ms), the oldest rarely.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(700, 2, 100)
+    _settle_collector()
     if isinstance(loop, LagLoop):
         await asyncio.sleep(0)
         loop.lag.clear()  # nobody was served while it started
@@ -203,6 +202,16 @@ async def _live(settings: Settings, started: Started, reload: Callable[[], Setti
     await stopping.wait()
     follower.cancel()
     await gateway.stop()
+
+
+def _settle_collector() -> None:
+    """The collector walks on the loop. What start-up made stays for good and need not be walked again (20 ms).
+
+    What exchanges leave behind is looked for less often; the middle generation is walked while it is small, the oldest rarely.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 2, 100)
 
 
 async def _follow(gateway: Gateway, reloading: asyncio.Event, reload: Callable[[], Settings]) -> None:

@@ -90,7 +90,9 @@ class AnswerChain:
         """
         ends = self._transcript.add(pieces)
         step = Step(pieces, ends, self._transcript)
-        tallies = [await seat.step(step) for seat in self._inline]
+        tallies = []
+        for seat in self._inline:
+            tallies.append(await seat.step(step))  # noqa: PERF401  a comprehension that awaits is a coroutine of its own
         if self._slow:
             tallies += await together([partial(seat.step, step) for seat in self._slow])
         return answer_ruling(tallies)

@@ -31,11 +31,10 @@ class Automaton:
         self._hit = bytearray(len(self.depth))  # whether a literal ends in a state or in one of its suffixes
         self._link()
 
-    def advance(self, state: int, text: str, hits: list[int]) -> int:
-        """The state after some more characters; appends the index of every literal that ends within them."""
+    def advance(self, state: int, text: str | bytes, hits: list[int]) -> int:
+        """The state after some more characters (bytes: ASCII ones); appends the index of every literal that ends within them."""
         goto, fail, hit = self._goto, self._fail, self._hit
-        for character in text:
-            code = ord(character)
+        for code in text if isinstance(text, bytes) else map(ord, text):
             following = goto.get(state << _SHIFT | code)
             while following is None and state:
                 state = fail[state]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.controls.base import AnswerJudge, Context
 from gateway.controls.smallest import Smallest
@@ -28,10 +29,8 @@ class Fault(StrEnum):
     SUBCLASS = "subclass"  # a verdict that orders itself
 
 
-class _Meek(Verdict):
+class _Meek(Verdict, frozen=True, gc=False):
     """Never severe."""
-
-    __slots__ = ()
 
     @property
     def severity(self) -> tuple[int, int]:

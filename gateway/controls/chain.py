@@ -10,9 +10,10 @@ group takes at most ``len(members) * deadline_ms``. Members in shadow give their
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.controls.answer_chain import AnswerChain

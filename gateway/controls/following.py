@@ -13,7 +13,7 @@ from gateway.exchange import Direction
 from gateway.terms import Rule
 from gateway.text.incremental import Normaliser
 from gateway.text.runs import Runs
-from gateway.text.skeleton import ASCII_SKELETON, skeleton
+from gateway.text.skeleton import ASCII_SKELETON, ascii_skeleton, skeleton
 from gateway.text.views import views
 
 
@@ -25,12 +25,7 @@ class Follower:
         self._now = now
         self._start = self._seen = start
         self.cleared = start
-        self._runs = Runs(start)
-        self._literals = [_Literals(matcher.stream, start) for matcher in self._matchers if matcher.stream.long]
-        self._normal = [
-            _Normal(matcher.stream) for matcher in self._matchers if matcher.stream.short or matcher.stream.patterns
-        ]
-        self._normaliser = Normaliser(start) if self._normal else None
+        self._begun = False
 
     def feed(self, text: str, *, final: bool) -> Rule | None:
         """The rule that the answer matches with this text, if any; ``cleared`` then stays where it was."""
@@ -39,7 +34,7 @@ class Follower:
             self.cleared = self._seen
             return None
         found = self._whole(text) if final and start == self._start else self._step(text, start, final=final)
-        rule = live(found, Direction.OUTPUT, self._now)
+        rule = live(found, Direction.OUTPUT, self._now) if found else None
         if rule is None:
             self.cleared = self._seen if final else max(self.cleared, self._frontier())
         return rule
@@ -48,12 +43,24 @@ class Follower:
         """A text that comes in one piece needs no following."""
         return [rule for matcher in self._matchers for view in views(text) for rule in matcher.in_text(view.text)]
 
+    def _begin(self) -> None:
+        """There will be more than one piece: make what follows them."""
+        self._begun = True
+        self._runs = Runs(self._start)
+        self._literals = [_Literals(matcher.stream) for matcher in self._matchers if matcher.stream.long]
+        self._normal = [
+            _Normal(matcher.stream) for matcher in self._matchers if matcher.stream.short or matcher.stream.patterns
+        ]
+        self._normaliser = Normaliser(self._start) if self._normal else None
+
     def _step(self, text: str, start: int, *, final: bool) -> list[Rule]:
+        if not self._begun:
+            self._begin()
         found: list[Rule] = []
         if self._literals:
-            bones, offsets = _bones(text, start)
+            bones = AsciiBones(text, start) if text.isascii() else Bones(text, start)
             for literals in self._literals:
-                found += literals.feed(bones, offsets)
+                found += literals.feed(bones)
         if self._normaliser is not None:
             settled = self._normaliser.feed(text) + (self._normaliser.flush() if final else "")
             for normals in self._normal:
@@ -81,19 +88,19 @@ class Follower:
 class _Literals:
     """Long literals in the skeleton of a stream."""
 
-    def __init__(self, rules: StreamRules, start: int) -> None:
+    def __init__(self, rules: StreamRules) -> None:
         assert rules.long is not None
         self._automaton, self._rules = rules.long, rules.long_rules
         self._state = 0
-        self._offsets: list[
-            int
-        ] = []  # original offsets of the last skeleton characters, at least as many as the state is deep
+        self._offsets: list[int] = []  # original offsets of the last skeleton characters, as many as the state is deep
 
-    def feed(self, bones: str, offsets: list[int]) -> list[Rule]:
+    def feed(self, bones: Bones) -> list[Rule]:
         hits: list[int] = []
-        self._state = self._automaton.advance(self._state, bones, hits)
-        self._offsets += offsets
-        del self._offsets[: len(self._offsets) - self._automaton.depth[self._state]]
+        self._state = self._automaton.advance(self._state, bones.text, hits)
+        depth = self._automaton.depth[self._state]
+        older = depth - len(bones.text)  # of the characters that the state stands for, those of earlier texts
+        kept = self._offsets[-older:] if older > 0 else []
+        self._offsets = kept + bones.offsets(min(depth, len(bones.text))) if depth else kept
         return [rule for index in hits for rule in self._rules[index]]
 
     def open_from(self, seen: int) -> int:
@@ -136,14 +143,40 @@ class _Normal:
         return max(oldest, 0)
 
 
-def _bones(text: str, start: int) -> tuple[str, list[int]]:
-    """The skeleton of a text with the original offset of each of its characters."""
-    letters: list[str] = []
-    offsets: list[int] = []
-    others = {} if text.isascii() else {character: skeleton(character) for character in set(text)}
-    for offset, character in enumerate(text, start):
-        folded = others[character] if others else ASCII_SKELETON[ord(character)]
-        if folded:
-            letters.append(folded)
-            offsets += [offset] * len(folded)
-    return "".join(letters), offsets
+class Bones:
+    """The skeleton of a text, and where in the original its characters stand."""
+
+    text: str | bytes
+
+    def __init__(self, text: str, start: int) -> None:
+        letters: list[str] = []
+        self._offsets: list[int] = []
+        folds = {character: skeleton(character) for character in set(text)}
+        for offset, character in enumerate(text, start):
+            folded = folds[character]
+            if folded:
+                letters.append(folded)
+                self._offsets += [offset] * len(folded)
+        self.text = "".join(letters)
+
+    def offsets(self, count: int) -> list[int]:
+        """The original offsets of the last ``count`` characters, which must be there."""
+        return self._offsets[len(self._offsets) - count :]
+
+
+class AsciiBones(Bones):
+    """The same for ASCII: one character for one or none, and offsets only as far as somebody asks."""
+
+    def __init__(self, text: str, start: int) -> None:
+        self.text = ascii_skeleton(text)
+        self._source, self._start = text, start
+
+    def offsets(self, count: int) -> list[int]:
+        found: list[int] = []
+        at = len(self._source)
+        while len(found) < count:
+            at -= 1
+            if ASCII_SKELETON[ord(self._source[at])]:
+                found.append(self._start + at)
+        found.reverse()
+        return found

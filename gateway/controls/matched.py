@@ -41,6 +41,7 @@ class MatchingControl:
         self._sets = sets
         self._compiled: OrderedDict[str, Matcher] = OrderedDict()
         self._lock = threading.Lock()
+        self._newest: tuple[Terms, tuple[Matcher, ...]] | None = None  # of the terms that were asked for last
 
     def prepare(self, rule_set: RuleSet) -> Matcher:
         """Compile a rule set, or find it compiled. Safe in any thread, and not for the event loop: it may take 100 ms. Raises RuleError."""
@@ -76,12 +77,16 @@ class MatchingControl:
 
     async def matchers(self, terms: Terms) -> tuple[Matcher, ...]:
         """The compiled rule sets of some terms, in a fixed order. Raises RuleError."""
+        newest = self._newest
+        if newest is not None and newest[0] is terms:
+            return newest[1]
         found: list[Matcher] = []
         for rule_set in sorted(self._sets(terms), key=lambda candidate: candidate.digest):
             if rule_set.rules:
                 known = self._known(rule_set.digest)
                 found.append(await asyncio.to_thread(self.prepare, rule_set) if known is None else known)
-        return tuple(found)
+        self._newest = (terms, tuple(found))
+        return self._newest[1]
 
     def block(self, rule: Rule, path: str) -> Verdict:
         """The verdict for a match of a rule at a leaf or channel."""
@@ -104,20 +109,20 @@ class _MatchingJudge:
         self._matchers: tuple[Matcher, ...] | None = None
         self._followers: dict[ChannelKey, Follower] = {}
         self._blocked: Verdict | None = None
+        self._clear = allow(control.id)
 
     async def step(self, pieces: tuple[Piece, ...]) -> tuple[Judgement, ...]:
         """Judge new text; a text too long for the event loop is judged in a thread."""
         if self._matchers is None:
             self._matchers = await self._control.matchers(self._context.terms)
-        if self._matchers and sum(len(piece.text) for piece in pieces) > _INLINE_STEP:
+        if self._matchers and sum([len(piece.text) for piece in pieces]) > _INLINE_STEP:
             await asyncio.to_thread(self._follow, self._matchers, pieces)
         else:
             self._follow(self._matchers, pieces)
-        verdict = self._blocked or allow(self._control.id)
-        return tuple(
-            Judgement(key, self._followers[key].cleared, verdict)
-            for key in dict.fromkeys(piece.key for piece in pieces)
-        )
+        verdict = self._blocked or self._clear
+        keys = [piece.key for piece in pieces]
+        distinct = keys if len(keys) == 1 else dict.fromkeys(keys)
+        return tuple([Judgement(key, self._followers[key].cleared, verdict) for key in distinct])
 
     def _follow(self, matchers: Sequence[Matcher], pieces: Iterable[Piece]) -> None:
         for piece in pieces:

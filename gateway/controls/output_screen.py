@@ -1,7 +1,8 @@
 """Screens an answer with a classifier while it is written.
 
-Each channel is scored in steps: first after ``FIRST`` characters, then after each ``STEP`` more, and at its end, always with
-``CONTEXT`` characters of what came before, so that windows overlap. Below *near* everything scored is cleared. At near or
+Each channel is scored in steps: first after ``FIRST`` characters, then after each ``STEP`` more (``CALM_STEP`` while scores stay under
+half of *near*: the context is most of a window's cost), and at its end, always with ``CONTEXT`` characters of what came before, so that
+windows overlap. Below *near* everything scored is cleared. At near or
 above it nothing is cleared; the next windows start where the hold began, and if one of them, now larger, falls below near,
 the hold ends. Once the hold has grown beyond ``HOLD`` characters it stays: the text up to then will not change its scores
 any more. From there only new text is scored, and when the channel ends without having reached the threshold all is cleared.
@@ -29,6 +30,7 @@ from gateway.verdict import Cause, Judgement, Outcome, Reason, Verdict, allow
 ID: Final = "output_screen"
 FIRST: Final = 48
 STEP: Final = 64
+CALM_STEP: Final = 128
 CONTEXT: Final = 240
 HOLD: Final = 512
 HEAD: Final = 480
@@ -89,6 +91,7 @@ class _Track:
     anchor: int = 0  # where the text begins that the next window must hold, besides its context
     final: bool = False
     stays: bool = False  # held to the end
+    calm: bool = False  # the newest score was far from near
     head: str = ""  # the first ``HEAD`` characters
     verdict: Verdict = field(default_factory=lambda: allow(ID))
 
@@ -105,7 +108,7 @@ class _Track:
     def due(self) -> bool:
         """Whether there is enough new text to score, or no more to wait for."""
         new = self.end - self.scored
-        enough = STEP if self.scored else FIRST
+        enough = FIRST if not self.scored else CALM_STEP if self.calm else STEP
         return self.verdict.outcome is Outcome.ALLOW and (new >= enough or (self.final and new > 0))
 
     def window(self) -> str:
@@ -121,6 +124,7 @@ class _Track:
             )
             return
         self.verdict = allow(ID, score=mark.score)
+        self.calm = 2 * mark.score < mark.near
         if mark.wary:
             self.stays = self.stays or self.scored - self.anchor > HOLD
         elif not self.stays:

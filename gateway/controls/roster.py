@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeVar
+import types
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from gateway.clock import Clock
 from gateway.controls.base import Control
@@ -28,15 +30,21 @@ class Roster:
         self._controls = dict(controls)
         self._clock = clock
         self._circuits: dict[str, Circuit] = {}
+        self._plans: dict[Direction, tuple[Terms, tuple[list[Group], list[Group]]]] = {}
 
     def groups(self, terms: Terms, direction: Direction) -> tuple[list[Group], list[Group]]:
         """The groups of a direction, inline ones and others, each in a fixed order (a set has none)."""
+        known = self._plans.get(direction)
+        if known is not None and known[0] is terms:  # nearly always: exchanges under one policy share their terms
+            return known[1]
         chosen = sorted(
             (group for group in terms.groups if group.direction is direction),
             key=lambda group: (group.name, group.members, group.on_failure, group.deadline_ms, group.standard),
         )
         inline = [group for group in chosen if self._is_inline(group)]
-        return inline, [group for group in chosen if group not in inline]
+        plan = inline, [group for group in chosen if group not in inline]
+        self._plans[direction] = (terms, plan)
+        return plan
 
     def _is_inline(self, group: Group) -> bool:
         """Whether every member that exists answers in place."""
@@ -61,25 +69,37 @@ class Roster:
 
         ``seconds``: the deadline; None awaits in place without one.
         """
-        started = self._clock.monotonic()
+        started = self.now()
         try:
             result = await (work() if seconds is None else _within(work, seconds))
-        except asyncio.CancelledError:
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  a control may raise anything: it fails closed here
+            self.lost(tally, member, started, error)
+            return None
+        self.heard(tally, member, started)
+        return result
+
+    def now(self) -> float:
+        """The monotonic time."""
+        return self._clock.monotonic()
+
+    def heard(self, tally: Tally, member: str, started: float) -> None:
+        """``member``, asked at ``started``, gave its word."""
+        tally.seconds.append((member, self._clock.monotonic() - started))
+        if self._circuits and member in self._circuits:
+            self._circuits[member].succeeded()
+
+    def lost(self, tally: Tally, member: str, started: float, error: Exception | asyncio.CancelledError) -> None:
+        """``member`` failed: enter it. Raises the error where it is the cancellation of our own task."""
+        if isinstance(error, asyncio.CancelledError):
             if being_cancelled():
-                raise
+                raise error
             reason = Reason.CONTROL_UNAVAILABLE
-        except Exception as error:  # noqa: BLE001  a control may raise anything, and whatever it is fails closed here
-            reason = reason_of(error)
         else:
-            tally.seconds.append((member, self._clock.monotonic() - started))
-            if self._circuits and member in self._circuits:
-                self._circuits[member].succeeded()
-            return result
+            reason = reason_of(error)
         now = self._clock.monotonic()
         tally.seconds.append((member, now - started))
         self._circuits.setdefault(member, Circuit()).failed(reason, now)
         self.note(tally, member, reason)
-        return None
 
     def note(self, tally: Tally, member: str, reason: Reason) -> None:
         """Enter a failure of ``member``."""
@@ -106,11 +126,37 @@ def split(group: Group, terms: Terms) -> tuple[list[str], list[str]]:
 
 
 async def _within(work: Callable[[], Awaitable[T]], seconds: float) -> T:
-    async with asyncio.timeout(seconds) as limit:
-        result = await work()
+    """What ``work`` returns, within the deadline. What never waits is done before a deadline could ring, and is spared the timer."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    steps = work().__await__()
+    try:
+        first = next(steps)
+    except StopIteration as done:
+        return cast("T", done.value)
+    async with asyncio.timeout_at(deadline) as limit:
+        result = cast("T", await _rest(steps, first))
     if limit.expired():  # it caught its cancellation and answered late
         raise TimeoutError
     return result
+
+
+@types.coroutine
+def _rest(steps: Generator[Any, Any, Any], waits: Any) -> Generator[Any, Any, Any]:
+    """The rest of something awaited that has begun and now waits: ``yield from``, less its first step."""
+    while True:
+        try:
+            sent = yield waits
+        except GeneratorExit:
+            steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001  it is handed on, not handled
+            step = partial(steps.throw, error)
+        else:
+            step = partial(steps.send, sent)
+        try:
+            waits = step()
+        except StopIteration as done:
+            return done.value
 
 
 async def together(works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

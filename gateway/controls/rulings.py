@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from gateway.verdict import Judgement, Reason, Verdict, failed, worst
 
 CHAIN = "chain"  # the control id of a verdict that no control gave
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A control could not judge for a group; ``reason`` is one of the ``CONTROL_*`` reasons."""
 
     control: str
@@ -18,8 +17,7 @@ class Failure:
     group: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """The chain's word on one input."""
 
     verdict: Verdict  # the worst over the groups that count
@@ -33,8 +31,7 @@ class Ruling:
     unasked: tuple[str, ...] = ()  # groups that did not run because an earlier one had blocked
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerRuling:
+class AnswerRuling(Struct, frozen=True):
     """The chain's word on one step of an answer. The fields of ``Ruling``, and a judgement per group and channel."""
 
     judgements: tuple[tuple[str, Judgement], ...]
@@ -46,18 +43,22 @@ class AnswerRuling:
     seconds: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What happened in one group, while it happens."""
 
     name: str
     verdict: Verdict | None = None  # the group's word; None until it is decided
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Verdict] = []
     judgements: tuple[Judgement, ...] = ()
-    failures: list[Failure] = field(default_factory=list)
-    seconds: list[tuple[str, float]] = field(default_factory=list)
+    failures: list[Failure] = []
+    seconds: list[tuple[str, float]] = []
     substitute: bool = False
     passed_open: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Decided by the first member, and nothing else to tell."""
+        return self.verdict is not None and not (self.failures or self.substitute or self.passed_open)
 
     def decide(self, verdict: Verdict, position: int) -> None:
         """The member at ``position`` judged for the group."""
@@ -87,6 +88,8 @@ def ruling(tallies: list[Tally], unasked: tuple[str, ...] = ()) -> Ruling:
 
 def answer_ruling(tallies: list[Tally]) -> AnswerRuling:
     """One ruling over the tallies of all groups in one step; no group at all is ``no_judge``."""
+    if len(tallies) == 1 and tallies[0].plain:
+        return _plain(tallies[0])
     verdict = _worst(tallies)
     return AnswerRuling(
         judgements=tuple([(tally.name, judgement) for tally in tallies for judgement in tally.judgements]),
@@ -97,6 +100,12 @@ def answer_ruling(tallies: list[Tally]) -> AnswerRuling:
         passed_open=_passed_open(tallies),
         seconds=_seconds(tallies),
     )
+
+
+def _plain(tally: Tally) -> AnswerRuling:
+    """The ruling over one plain tally, which nearly every step of every answer is."""
+    judgements = tuple([(tally.name, judgement) for judgement in tally.judgements])
+    return AnswerRuling(judgements, _worst([tally]), tuple(tally.verdicts), seconds=tuple(tally.seconds))
 
 
 def _worst(tallies: list[Tally]) -> Verdict:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.controls.base import AnswerJudge, Context
 from gateway.controls.faults import ControlFault, word
@@ -27,8 +30,7 @@ class Text(Protocol):
     def whole(self) -> tuple[Piece, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """New text: the pieces, the new length of each channel that they name, and all text with them included."""
 
     pieces: tuple[Piece, ...]
@@ -44,6 +46,7 @@ class Stand:
         self.inline = False
         self.judge: AnswerJudge | None = None
         self._cleared: dict[ChannelKey, int] = {}
+        self._said: Verdict | None = None  # the last verdict that was looked at; it cannot have changed since
 
     async def step(self, pieces: tuple[Piece, ...], ends: Mapping[ChannelKey, int]) -> tuple[Judgement, ...]:
         """The judge's judgements, checked. Raises what the judge raises, and ControlFault for nonsense."""
@@ -66,7 +69,8 @@ class Stand:
         end = ends.get(key)
         if end is None or type(cleared) is not int or not self._cleared.get(key, 0) <= cleared <= end:
             raise ControlFault(Reason.CONTROL_NONSENSE, f"{self.member} cleared what it cannot have judged")
-        word(judgement.verdict, self.member)
+        if judgement.verdict is not self._said:
+            self._said = word(judgement.verdict, self.member)
         self._cleared[key] = cleared
 
 
@@ -128,14 +132,27 @@ class Seat:
     async def _hear(self, tally: Tally, stand: Stand, step: Step) -> tuple[Judgement, ...] | None:
         """One member's judgements on this step, or on all text when it opens now. None: it failed, which is in ``tally``."""
         if stand.judge is not None:
-            seconds = None if stand.inline else self._seconds(step.pieces)
-            return await self._roster.attempt(tally, stand.member, partial(stand.step, step.pieces, step.ends), seconds)
+            if stand.inline:
+                return await self._again(tally, stand, step)
+            again = partial(stand.step, step.pieces, step.ends)
+            return await self._roster.attempt(tally, stand.member, again, self._seconds(step.pieces))
         if not self._roster.admits(stand.member):
             self._roster.note(tally, stand.member, Reason.CONTROL_UNAVAILABLE)
             return None
         pieces = step.text.whole()
         opened = partial(self._open, stand, pieces, step.text.ends)
         return await self._roster.attempt(tally, stand.member, opened, self._seconds(pieces))
+
+    async def _again(self, tally: Tally, stand: Stand, step: Step) -> tuple[Judgement, ...] | None:
+        """An inline judge's next step, in place: what ``Roster.attempt`` does, without a call for each layer."""
+        started = self._roster.now()
+        try:
+            judgements = await stand.step(step.pieces, step.ends)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  as in ``attempt``
+            self._roster.lost(tally, stand.member, started, error)
+            return None
+        self._roster.heard(tally, stand.member, started)
+        return judgements
 
     async def _open(
         self, stand: Stand, pieces: tuple[Piece, ...], ends: Mapping[ChannelKey, int]
@@ -152,7 +169,7 @@ class Seat:
 
     def _advance(self, judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
         """The group's judgements: frontiers move only with an allow, and never back (a late judge starts from zero)."""
-        out = []
+        out: list[Judgement] = []
         for judgement in judgements:
             key, verdict = judgement.key, judgement.verdict
             known = self._frontier.get(key, 0)

@@ -2,6 +2,9 @@
 
 The event loop only appends to a queue. The thread takes all that is waiting, seals the rows, writes them with one call (``written``),
 syncs them with one ``fdatasync`` (``durable``), and then moves the head in the store. What the head covers is never repaired away.
+
+Rows that no answer waits for are synced with those that come next, at the latest after ``LAZY_SECONDS``, and the head moves at most once in
+``HEAD_SECONDS`` while rows keep coming: both would make the next exchange wait for a disk that is busy with the last one.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ SEGMENT_SECONDS = 86_400.0
 QUEUE_ROWS = 20_000
 BATCH_ROWS = 1024
 RETRY_SECONDS = 1.0
+LAZY_SECONDS = 0.05
+HEAD_SECONDS = 0.1
+LAZY = frozenset({Kind.OUTCOME.value, Kind.REFUSALS.value})  # nobody waits until these are on disk
 
 SetHead = Callable[[str, int, str], None]
 
@@ -37,7 +43,7 @@ class LedgerTampered(LedgerError):
 
 
 class FileReceipt:
-    """A row on its way. Touched by the loop's thread only."""
+    """A row on its way. The ledger's thread settles it, the loop's waits: each writes first and looks at the other's part then."""
 
     __slots__ = ("_error", "_loop", "_stage", "_waiters")
 
@@ -56,24 +62,31 @@ class FileReceipt:
         await self._wait(2)
 
     async def _wait(self, stage: int) -> None:
-        if self._stage < stage and self._error is None:
+        if self._pending(stage):
             future: asyncio.Future[None] = self._loop.create_future()
             self._waiters.append((stage, future))
-            await future
+            if self._pending(stage):  # else it was settled meanwhile, perhaps before anybody waited
+                await future
         if self._stage < stage and self._error is not None:
             raise LedgerError(str(self._error))
 
-    def advance(self, stage: int, error: LedgerError | None) -> None:
-        """The row reached a stage, or will reach no further one."""
+    def _pending(self, stage: int) -> bool:
+        return self._stage < stage and self._error is None
+
+    def settle(self, stage: int, error: LedgerError | None) -> bool:
+        """The row reached a stage, or will reach no further one. In the ledger's thread; True when somebody may wait for it."""
         if error is None:
             self._stage = stage
         self._error = error
-        waiting, self._waiters = self._waiters, []
-        for wanted, future in waiting:
-            if error is None and wanted > stage:
-                self._waiters.append((wanted, future))
-            elif not future.done():
+        return bool(self._waiters)
+
+    def wake(self) -> None:
+        """In the loop's thread: whoever waits for what was settled goes on."""
+        for wanted, future in self._waiters:
+            if not self._pending(wanted) and not future.done():
                 future.set_result(None)
+        # Who still waits is in the old list as in the new one: the ledger's thread never finds it missing.
+        self._waiters = [waiter for waiter in self._waiters if not waiter[1].done()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +118,8 @@ class FileSink:
         self._closed = False
         self._writable = True
         self._lost = 0
+        self._unsynced: list[Item] = []
+        self._head = (chain.sequence, 0.0)  # what the head covers, and when it was moved
         self._file, self._size = self._open_segment()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
@@ -165,17 +180,20 @@ class FileSink:
             closing = False
             while not closing:
                 try:
-                    first = self._queue.get(timeout=None if self._writable else RETRY_SECONDS)
+                    first = self._queue.get(timeout=self._patience())
                 except queue.Empty:
                     self._commit([])
+                    self._move_head(0.0)
                     continue
                 batch, closing = self._gather(first)
                 if batch:
                     self._commit(batch)
+            self._sync()
+            self._move_head(0.0)
         finally:
             self._closed = True
             left, _ = self._gather(self._queue.get()) if self._queue.qsize() else ([], True)
-            self._tell(left, 0, LedgerError("the ledger is closed"))
+            self._tell([*self._unsynced, *left], 0, LedgerError("the ledger is closed"))
 
     def _gather(self, first: Item | None) -> tuple[list[Item], bool]:
         batch: list[Item] = []
@@ -190,13 +208,29 @@ class FileSink:
                 return batch, False
         return batch, True
 
+    def _patience(self) -> float | None:
+        """How long to wait for the next row before something is due."""
+        if not self._writable:
+            return RETRY_SECONDS
+        if self._unsynced:
+            return LAZY_SECONDS
+        return HEAD_SECONDS if self._head[0] < self._sequence else None
+
     def _commit(self, batch: list[Item]) -> None:
         try:
             self._write(batch)
         except Exception as error:  # noqa: BLE001  # whatever is wrong, these rows are not written and must not be waited for
             self._fail(batch, error)
             return
+        self._unsynced += batch
         self._tell(batch, 1, None)
+        lazy = self._writable and batch and all(item.fields["kind"] in LAZY for item in batch)
+        if not lazy or len(self._unsynced) >= BATCH_ROWS:
+            self._sync()
+            self._move_head(HEAD_SECONDS)
+
+    def _sync(self) -> None:
+        batch, self._unsynced = self._unsynced, []
         try:
             os.fdatasync(self._file)
         except OSError as error:
@@ -204,7 +238,14 @@ class FileSink:
             return
         self._writable = True
         self._tell(batch, 2, None)
-        # The head only trails: the rows are safe without it, and the next batch moves it again.
+
+    def _move_head(self, pause: float) -> None:
+        """Move the head to the last row on disk, unless it was moved a moment ago."""
+        now, (covered, moved) = self._clock.monotonic(), self._head
+        if self._unsynced or not self._writable or covered == self._sequence or now < moved + pause:
+            return
+        # The head only trails: the rows are safe without it, and the next move covers them too.
+        self._head = (self._sequence, now)
         with contextlib.suppress(Exception):
             self._set_head(self.replica, self._sequence, self._digest)
 
@@ -254,14 +295,15 @@ class FileSink:
         self._tell(batch, 0, LedgerError(f"the ledger cannot be written: {error}"))
 
     def _tell(self, batch: list[Item], stage: int, error: LedgerError | None) -> None:
-        receipts = [item.receipt for item in batch]
+        """Settle rows, and wake the loop where somebody waits: most rows reach the disk before anybody asks."""
+        awaited = [item.receipt for item in batch if item.receipt.settle(stage, error)]
 
-        def tell() -> None:
-            for receipt in receipts:
-                receipt.advance(stage, error)
+        def wake() -> None:
+            for receipt in awaited:
+                receipt.wake()
 
-        if receipts and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell)
+        if awaited and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(wake)
 
     def _full(self) -> bool:
         """Whether the next row begins a new segment: this one is large, or old, and not empty."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import Awaitable
 
 import structlog
@@ -31,6 +30,7 @@ from gateway.exchange import Direction, Exchange
 from gateway.ledger.base import Kind, LedgerError, Receipt
 from gateway.limits import Reservation
 from gateway.metrics import Result
+from gateway.pipeline.dice import Dice
 from gateway.pipeline.guard import Guard, InForce
 from gateway.pipeline.intake import read, reserve
 from gateway.pipeline.ports import ClientGone, Headers, Outbound, Visitor
@@ -89,6 +89,7 @@ class Pipeline:
         self.idle = asyncio.Event()  # set while no exchange is in flight
         self.idle.set()
         self._guards: set[Guard] = set()
+        self._dice = Dice()
 
     def interrupt(self) -> int:
         """End every exchange in flight as drained; the number of them."""
@@ -139,7 +140,7 @@ class Pipeline:
                 self.idle.set()
 
     def _trace(self, dialect: Dialect, visitor: Visitor) -> Trace:
-        ident = f"{int(self.rooms.clock.wall() * 1000):011x}{secrets.token_hex(8)}"
+        ident = f"{int(self.rooms.clock.wall() * 1000):011x}{self._dice.take()}"
         return Trace(f"d-{ident}", f"r-{ident}", dialect.id, visitor.caller, self.rooms.clock.monotonic())
 
 
@@ -336,7 +337,8 @@ class Life:
         outbound: Outbound = self._visitor.outbound
         content_type = dict(reply.headers).get("content-type", JSON_TYPE)
         rest = tuple(pair for pair in reply.headers if pair[0] != "content-type")
-        await outbound.head(reply.status, self._headers(content_type, retry=retry) + rest)
+        length = ("content-length", str(len(reply.body)))
+        await outbound.head(reply.status, (*self._headers(content_type, retry=retry), *rest, length))
         await outbound.send(reply.body)
         await outbound.end()
 

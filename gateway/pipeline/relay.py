@@ -66,6 +66,9 @@ class Relay:
     _kept: int = 0
     _unread: int = 0  # bytes in the reader
     _most_unread: int = 0
+    _told: tuple[tuple[Verdict, ...], Terms] | None = (
+        None  # of the last step, where it had nothing but verdicts to tell
+    )
     _at_flag: int | None = None  # the writer's count when the answer was flagged
 
     async def run(self, answer: UpstreamAnswer) -> None:
@@ -142,8 +145,11 @@ class Relay:
             raise AnswerStopped(self.screening.verdict) from nonsense
 
     def _note(self, ruling: AnswerRuling) -> None:
-        self.trace.note(ruling.verdicts, Direction.OUTPUT)
-        record_failures(self.trace, self.metrics, ruling, self.terms, Direction.OUTPUT)
+        told = (ruling.verdicts, self.terms)
+        if told != self._told or ruling.failures or ruling.substitutes or ruling.passed_open:
+            self.trace.note(ruling.verdicts, Direction.OUTPUT)
+            record_failures(self.trace, self.metrics, ruling, self.terms, Direction.OUTPUT)
+            self._told = None if ruling.failures or ruling.substitutes or ruling.passed_open else told
         for control, seconds in ruling.seconds:
             self.metrics.observe("control_seconds", seconds, control, Direction.OUTPUT.value)
 
@@ -188,11 +194,18 @@ class Relay:
     async def _finish(self) -> None:
         if not self.screening.ended:
             raise SafeguardUnavailable("the answer was not cleared to its end")
-        await self.begin()
-        if not self.stream:
-            await self._send(self.writer.whole(self._cleared))
+        if self.stream:
+            await self.begin()
+        else:
+            await self._whole(self.writer.whole(self._cleared))
         self.account()
         await self.outbound.end()
+
+    async def _whole(self, body: bytes) -> None:
+        """A unary answer, with its length."""
+        self.headers = (*self.headers, ("content-length", str(len(body))))
+        await self.begin()
+        await self._send(body)
 
     def account(self) -> None:
         """What was scanned and what was released, each counted by its own room."""
@@ -204,8 +217,11 @@ class Relay:
 
     async def close_blocked(self) -> None:
         """End the client's answer as the dialect ends a blocked one; nothing uncleared leaves."""
-        await self.begin()
-        await self.outbound.send(self.writer.blocked() if self.stream else self.writer.whole_blocked())
+        if self.stream:
+            await self.begin()
+            await self.outbound.send(self.writer.blocked())
+        else:
+            await self._whole(self.writer.whole_blocked())
         self.account()
         await self.outbound.end()
 

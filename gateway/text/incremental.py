@@ -73,7 +73,8 @@ class Normaliser:
         """The common case: ASCII after ASCII, every character for itself."""
         if not chunk:
             return ""
-        settled = fold(self._held) + folded[:-1]
+        before = chr(ASCII_FOLD[ord(self._held)]) if self._held else ""  # ``_joins``: one ASCII character, or none
+        settled = before + folded[:-1]
         first = start - len(self._held)
         self._held, self._held_at = chunk[-1], [self._seen - 1]
         return self._emit_run(settled, first)

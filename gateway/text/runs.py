@@ -18,6 +18,9 @@ _MIN_LINE = 4
 # Full-width forms, zero-width characters, selectors and tags stand inside tokens too, since decoding undoes them.
 _INSIDE = r"A-Za-z0-9+/=_%\\&#;\-\u00ad\u200b-\u200f\u2060-\u206f\ufe00-\ufe0f\ufeff\uff01-\uff5e\U000e0000-\U000e0fff"
 _PARTS = re.compile(f"([{_INSIDE}]+)|[^{_INSIDE}]+")
+# Words that are surely prose, with what separates them, up to a token that is still being written. Nothing is tried twice.
+_WORD = rf"(?![0-9A-Fa-f]{{2}}(?![{_INSIDE}]))[A-Za-z][a-z\-]{{0,{MIN_RUN - 2}}}+"
+_PROSE = re.compile(rf"(?:(?:{_WORD})?[^{_INSIDE}]++)*+([{_INSIDE}]*+)")
 _PAIR = re.compile(r"(?:0x)?[0-9A-Fa-f]{2}")
 _ESCAPED = re.compile(r"[%\\&]|[^\x00-\x7f]")
 _BETWEEN_PAIRS = re.compile(r"[\s,:]{1,3}")
@@ -51,6 +54,8 @@ class Runs:
 
     def feed(self, chunk: str) -> list[str]:
         """Regions that this chunk ended, as they were written."""
+        if self._kind is _Kind.PROSE and not self._whole and self._feed_prose(chunk):
+            return []
         ended: list[str] = []
         if self._whole:
             self._token.append(chunk)
@@ -66,6 +71,19 @@ class Runs:
                 self.held = self._seen
         self._whole = self._seen - self.held > MAX_REGION
         return ended
+
+    def _feed_prose(self, chunk: str) -> bool:
+        """The common case: words between words, nothing to hand over. False, and nothing done, for all else."""
+        begun = "".join(self._token)
+        prose = _PROSE.fullmatch(begun + chunk) if len(begun) < MIN_RUN else None
+        if prose is None:
+            return False
+        token = prose.group(1)
+        self._token = [token] if token else []
+        self._seen += len(chunk)
+        self.held = self._seen - len(token)
+        self._whole = len(token) > MAX_REGION
+        return True
 
     def flush(self) -> list[str]:
         """The region that the end of the text ends, if any."""

@@ -70,12 +70,17 @@ _FOLDED_TABLE = _TABLE | str.maketrans(_LEET)  # once more after case folding: c
 ASCII_SKELETON = tuple(
     _fold_ascii(code) for code in range(128)
 )  # what each ASCII character becomes: one character, or none
-_ASCII_FOLD = bytes(ord(folded) if folded else 0 for folded in ASCII_SKELETON)
+_ASCII_FOLD = bytes(ord(folded) if folded else 0 for folded in ASCII_SKELETON) + bytes(128)
 _ASCII_DROPPED = bytes(code for code, folded in enumerate(ASCII_SKELETON) if not folded)
 
 
 def skeleton(text: str) -> str:
     """Letters and digits only, look-alikes folded. ``skeleton(a + b) == skeleton(a) + skeleton(b)``."""
     if text.isascii():
-        return text.encode("ascii").translate(_ASCII_FOLD + bytes(128), _ASCII_DROPPED).decode("ascii")
+        return ascii_skeleton(text).decode("ascii")
     return _NOT_WORD.sub("", bare(text).translate(_TABLE).casefold().translate(_FOLDED_TABLE))
+
+
+def ascii_skeleton(text: str) -> bytes:
+    """The same for ASCII text, as bytes. Raises UnicodeEncodeError for other text."""
+    return text.encode("ascii").translate(_ASCII_FOLD, _ASCII_DROPPED)

@@ -13,7 +13,8 @@ import httpx
 
 from gateway.errors import Overloaded, UpstreamError, UpstreamMalformed, UpstreamStatus, UpstreamTimeout
 from gateway.upstream.connection import TotalTimeout
-from gateway.upstream.transport import FastTransport
+from gateway.upstream.request import encode_post
+from gateway.upstream.transport import FastTransport, Limits, origin_of
 
 DISCARD_BYTES = (
     64 * 1024
@@ -30,12 +31,46 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Seconds. ``first_byte``: until the head of the answer; ``idle``: between two pieces of it; ``total``: the whole exchange."""
+    """Seconds. ``first_byte``: until the head of the answer; ``idle``: between two pieces of it; ``total``: the whole exchange.
+
+    ``pace``: event streams are taken at most once in so many seconds, however fast their events come; 0 takes each as it comes.
+    """
 
     connect: float = 5.0
     first_byte: float = 120.0
     idle: float = 60.0
     total: float = 600.0
+    pace: float = 0.025
+
+
+class PlainHeaders:
+    """The headers of a response as they came, with as much of httpx's interface as is asked of them here."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def get_list(self, name: str) -> list[str]:
+        """All values of a name."""
+        wanted = name.encode()
+        return [value.decode("latin-1") for key, value in self._raw if key.lower() == wanted]
+
+    def get(self, name: str, otherwise: str) -> str:
+        """All values of a name, joined."""
+        return ", ".join(self.get_list(name)) or otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class PlainResponse:
+    """A response of our own transport. httpx's costs 36 us to make, its request 23 more."""
+
+    status_code: int
+    headers: PlainHeaders
+    stream: httpx.AsyncByteStream
+
+
+Response = httpx.Response | PlainResponse
 
 
 class UpstreamAnswer:
@@ -43,7 +78,7 @@ class UpstreamAnswer:
 
     __slots__ = ("_response", "_step", "content_type", "status")
 
-    def __init__(self, response: httpx.Response, content_type: str) -> None:
+    def __init__(self, response: Response, content_type: str) -> None:
         self._response = response
         self.status = response.status_code
         self.content_type = content_type  # lower case, without parameters; empty when the server named none
@@ -92,6 +127,8 @@ class Upstream:
             transport() if transport is not None else FastTransport(verify=_trust(self._base, ca), uds=uds)
         )
         self._extensions = {"timeout": _timeouts(self._deadlines)}
+        self._limits = Limits.of(self._extensions["timeout"])
+        self._origin = origin_of(self._base)
 
     async def open(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> UpstreamAnswer:
         """POST ``body`` to a constant ``path`` and return once the head of a good answer is in.
@@ -100,9 +137,8 @@ class Upstream:
         4xx and 5xx, UpstreamTimeout, UpstreamMalformed, UpstreamError, Overloaded when every connection is taken.
         Cancelling closes the connection at once.
         """
-        request = self._request(path, headers, body)
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._sent(path, headers, body)
         except httpx.HTTPError as fault:
             raise _translated(fault, waiting_for="first byte") from fault
         try:
@@ -116,15 +152,21 @@ class Upstream:
         """Close every connection, also those in use."""
         await self._transport.aclose()
 
-    def _request(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> httpx.Request:
+    async def _sent(self, path: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Response:
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = _joined(self._base, path)  # paths are constants of the dialects: a handful
         key_headers = self._credentials if path.endswith("/messages") else self._credentials[:1]
-        ours = [("host", url.netloc.decode("ascii")), ("content-length", str(len(body))), *headers, *key_headers]
-        return httpx.Request("POST", url, headers=ours, stream=httpx.ByteStream(body), extensions=self._extensions)
+        host, ours = url.netloc.decode("ascii"), (*headers, *key_headers)
+        if isinstance(self._transport, FastTransport):
+            data = encode_post(url.raw_path, host, ours, body)
+            status, raw, stream = await self._transport.post(self._origin, data, self._limits)
+            return PlainResponse(status, PlainHeaders(raw), stream)
+        fields = [("host", host), ("content-length", str(len(body))), *ours]
+        request = httpx.Request("POST", url, headers=fields, stream=httpx.ByteStream(body), extensions=self._extensions)
+        return await self._transport.handle_async_request(request)
 
-    async def _check_status(self, response: httpx.Response) -> None:
+    async def _check_status(self, response: Response) -> None:
         status = response.status_code
         if status >= 400:
             await _discard(response)
@@ -183,10 +225,11 @@ def _timeouts(deadlines: Deadlines) -> dict[str, float]:
         "first_byte": deadlines.first_byte,
         "read": deadlines.idle,
         "total": deadlines.total,
+        "pace": deadlines.pace,
     }
 
 
-def _single(response: httpx.Response, name: str) -> str:
+def _single(response: Response, name: str) -> str:
     """The one value of a header in lower case, or empty. Raises UpstreamMalformed where it is repeated."""
     values = response.headers.get_list(name)
     if len(values) > 1:
@@ -194,25 +237,25 @@ def _single(response: httpx.Response, name: str) -> str:
     return values[0].strip().lower() if values else ""
 
 
-def _content_type(response: httpx.Response) -> str:
+def _content_type(response: Response) -> str:
     media = _single(response, "content-type").partition(";")[0].strip()
     if media and _MEDIA_TYPE.fullmatch(media) is None:
         raise UpstreamMalformed("the model server named no proper content type")
     return media
 
 
-def _retry_after(response: httpx.Response) -> int | None:
+def _retry_after(response: Response) -> int | None:
     """Whole seconds, bounded; the date form and everything else is dropped."""
     value = response.headers.get("retry-after", "").strip()
     return min(int(value), RETRY_AFTER_MAX) if _DIGITS.fullmatch(value) else None
 
 
-async def _close(response: httpx.Response) -> None:
+async def _close(response: Response) -> None:
     assert isinstance(response.stream, httpx.AsyncByteStream)
     await response.stream.aclose()
 
 
-async def _discard(response: httpx.Response) -> None:
+async def _discard(response: Response) -> None:
     """Throw an error body away within bounds. Nothing of it is kept, shown or logged."""
     assert isinstance(response.stream, httpx.AsyncByteStream)
     left = DISCARD_BYTES

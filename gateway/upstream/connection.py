@@ -122,6 +122,10 @@ class Connection(asyncio.Protocol):
         """
         return self._transport is not None and not self._transport.is_closing() and not self._poll.poll(0)
 
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
     def begin(self, total_at: float) -> None:
         """Start an exchange that must be over at ``total_at`` (loop time)."""
         self._reader = ResponseReader()
@@ -193,12 +197,19 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._failure is not None:
                 break
+            self._resume()
             await self._change(deadline, httpx.ReadTimeout)
         if reader is None or not reader.buffered:
             raise self._why()
         data = reader.take()
         self._resume()
         return data
+
+    async def rest(self, seconds: float) -> None:
+        """Leave what comes in to the kernel for a while, so that it can be read at once; not where the end is in already."""
+        if self._reader is not None and not self._reader.complete and self._failure is None:
+            self._pause()
+            await asyncio.sleep(seconds)
 
     def _why(self) -> httpx.TransportError:
         return self._failure or httpx.ReadError("no exchange is under way")

@@ -7,6 +7,7 @@ end a line and begin another one.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -17,6 +18,9 @@ _HEAD = re.compile(
     rb"(?:GET|POST|PUT|PATCH|DELETE|OPTIONS) /[\x21-\x7e]* HTTP/1\.1\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)+\r\n"
 )
+
+
+_OURS = ("host:", "content-length:", "transfer-encoding:", "upgrade:")
 
 
 class Framing(Enum):
@@ -47,6 +51,22 @@ def encode_head(request: httpx.Request) -> Head:
     if head.count(b"\n") != lines or _HEAD.fullmatch(head) is None:
         raise httpx.LocalProtocolError("the head of the request is not plain HTTP/1.1", request=request)
     return Head(head, *_framing(request))
+
+
+def encode_post(target: bytes, host: str, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
+    """A whole POST. Raises httpx.LocalProtocolError, as ``encode_head`` does, also for headers that are not the caller's to set."""
+    lines = [f"{name}: {value}\r\n" for name, value in headers]
+    if any(line.lower().startswith(_OURS) for line in lines):
+        raise httpx.LocalProtocolError("host and framing of a request are set here")
+    fields = "".join(lines)
+    if not (host.isascii() and fields.isascii()):
+        raise httpx.LocalProtocolError("the head of the request is not plain HTTP/1.1")
+    head = b"POST %b HTTP/1.1\r\n" % target + f"host: {host}\r\ncontent-length: {len(body)}\r\n{fields}\r\n".encode(
+        "ascii"
+    )
+    if head.count(b"\n") != len(lines) + 4 or _HEAD.fullmatch(head) is None:
+        raise httpx.LocalProtocolError("the head of the request is not plain HTTP/1.1")
+    return head + body
 
 
 def _framing(request: httpx.Request) -> tuple[Framing, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ from gateway.upstream.pool import Origin, Pool, PoolLimits
 from gateway.upstream.request import LAST_CHUNK, Framing, Head, encode_chunk, encode_head
 
 _PORTS = {"http": 80, "https": 443}
+SMALL = 4 * 1024  # bytes; a larger piece of a stream has been gathered already, by the network or by the model server
 _EXTENSIONS = {"http_version": b"HTTP/1.1"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class Limits:
     """Seconds for each step of an exchange; None means no bound. ``read`` is the time between two pieces of the answer."""
 
     connect: float | None
@@ -34,11 +35,11 @@ class _Limits:
     pool: float | None
     first_byte: float | None
     total: float | None
+    pace: float
 
     @classmethod
-    def of(cls, request: httpx.Request) -> _Limits:
-        """Take httpx's own ``timeout`` extension and our two additional keys from it."""
-        given: dict[str, Any] = request.extensions.get("timeout", {})
+    def of(cls, given: Mapping[str, Any]) -> Limits:
+        """From httpx's own ``timeout`` extension with our additional keys."""
         read = given.get("read")
         return cls(
             connect=given.get("connect"),
@@ -47,16 +48,24 @@ class _Limits:
             pool=given.get("pool"),
             first_byte=given.get("first_byte", read),
             total=given.get("total"),
+            pace=given.get("pace", 0.0),
         )
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a response, straight from its connection."""
+    """The body of a response, straight from its connection.
 
-    def __init__(self, pool: Pool, connection: Connection, idle: float | None) -> None:
+    ``pace``: the body of an event stream is given at most once in so many seconds while its pieces are small and come faster than
+    that. Whatever is done with a piece is then done that often and no more; a stream that is slower, or the first piece, never waits.
+    """
+
+    def __init__(self, pool: Pool, connection: Connection, idle: float | None, pace: float) -> None:
         self._pool = pool
         self._connection = connection
         self._idle = idle
+        self._pace = pace
+        self._due = 0.0  # loop time before which no further piece is given where pieces are small and fast
+        self._small = False
         self._over = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -66,7 +75,7 @@ class _Body(httpx.AsyncByteStream):
         if self._over:
             raise StopAsyncIteration
         try:
-            data = await self._connection.read(self._idle)
+            data = await (self._connection.read(self._idle) if not self._pace else self._paced())
         except BaseException:  # a failure or a cancellation: the connection is closed at once
             self._end()
             raise
@@ -74,6 +83,17 @@ class _Body(httpx.AsyncByteStream):
             return data
         self._end()
         raise StopAsyncIteration
+
+    async def _paced(self) -> bytes:
+        now = self._connection.now
+        if self._small and (begun := now()) < self._due:
+            await self._connection.rest(self._due - begun)
+        data = await self._connection.read(self._idle)
+        given = now()
+        fast = given < self._due + self._pace  # the piece before is younger than two paces
+        self._small = fast and len(data) < SMALL
+        self._due = given + self._pace
+        return data
 
     async def aclose(self) -> None:
         """Let go of the connection. Closes it, unless the whole response has come in."""
@@ -88,9 +108,9 @@ class _Body(httpx.AsyncByteStream):
 class FastTransport(httpx.AsyncBaseTransport):
     """Pooled HTTP/1.1 with deadlines and back-pressure, for one event loop.
 
-    Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and two keys more: ``first_byte`` (until the head of
-    the final response; default ``read``) and ``total``. Raises httpx.TransportError subclasses only: ReadError where a connection broke,
-    RemoteProtocolError where bytes are not a strict response, TotalTimeout (a ReadTimeout) for ``total``.
+    Takes httpx's ``timeout`` extension (``connect``, ``read``, ``write``, ``pool``) and three keys more: ``first_byte`` (until the head of
+    the final response; default ``read``), ``total``, and ``pace`` (see the body; default 0). Raises httpx.TransportErrors only:
+    ReadError where a connection broke, RemoteProtocolError where bytes are no strict response, TotalTimeout (a ReadTimeout).
     """
 
     def __init__(
@@ -102,23 +122,43 @@ class FastTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send and return as soon as the head of the response is in; the body streams. A cancellation closes the connection at once."""
-        limits = _Limits.of(request)
+        limits = Limits.of(request.extensions.get("timeout", {}))
         head = encode_head(request)
-        origin = _origin(request.url)
-        loop = asyncio.get_running_loop()
-        total_at = float("inf") if limits.total is None else loop.time() + limits.total
-        connection = await self.pool.lease(
-            origin, _nearer(limits.pool, limits.total), _nearer(limits.connect, limits.total)
-        )
+        connection = await self._begun(origin_of(request.url), limits)
         try:
-            connection.begin(total_at)
             await _send(connection, request, head, limits.write)
             status, headers = await connection.head(limits.first_byte)
         except BaseException:  # also a cancellation: whatever ends the wait closes the connection
             self.pool.give_back(connection)
             raise
-        body = _Body(self.pool, connection, limits.read)
+        body = self._body(connection, headers, limits)
         return httpx.Response(status, headers=headers, stream=body, extensions=_EXTENSIONS)
+
+    async def post(
+        self, origin: Origin, data: bytes, limits: Limits
+    ) -> tuple[int, list[tuple[bytes, bytes]], httpx.AsyncByteStream]:
+        """The same for a whole request that is written already, without httpx's objects: status, headers and body of the response."""
+        connection = await self._begun(origin, limits)
+        try:
+            await connection.send(data, limits.write)
+            connection.sent()
+            status, headers = await connection.head(limits.first_byte)
+        except BaseException:  # as above
+            self.pool.give_back(connection)
+            raise
+        return status, headers, self._body(connection, headers, limits)
+
+    async def _begun(self, origin: Origin, limits: Limits) -> Connection:
+        loop = asyncio.get_running_loop()
+        total_at = float("inf") if limits.total is None else loop.time() + limits.total
+        connection = await self.pool.lease(
+            origin, _nearer(limits.pool, limits.total), _nearer(limits.connect, limits.total)
+        )
+        connection.begin(total_at)
+        return connection
+
+    def _body(self, connection: Connection, headers: list[tuple[bytes, bytes]], limits: Limits) -> _Body:
+        return _Body(self.pool, connection, limits.read, limits.pace if _is_stream(headers) else 0.0)
 
     async def aclose(self) -> None:
         """Close every connection at once."""
@@ -145,7 +185,12 @@ class FastTransport(httpx.AsyncBaseTransport):
         return self._ssl
 
 
-def _origin(url: httpx.URL) -> Origin:
+def _is_stream(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Where to connect. Raises httpx.UnsupportedProtocol."""
     if url.scheme not in _PORTS or not url.host:
         raise httpx.UnsupportedProtocol("only http and https are spoken")
     return url.scheme, url.host, url.port or _PORTS[url.scheme]

@@ -14,8 +14,6 @@ no ``[DONE]``               accepted where every choice that began has its finis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gateway.errors import UpstreamError, UpstreamMalformed
 from gateway.exchange import (
     AnswerEnd,
@@ -51,6 +49,7 @@ class Choices:
         self._left = limits.answer_bytes
         self._open: set[int] = set()
         self._finished: set[int] = set()
+        self._keys: dict[tuple[int, Channel], ChannelKey] = {}
         self._calls: dict[ChannelKey, str] = {}
         self._ids: set[tuple[int, str]] = set()
 
@@ -59,27 +58,32 @@ class Choices:
         """Every choice that began has its finish reason, and there is one."""
         return bool(self._finished) and not self._open
 
-    def events(self, frame: Frame) -> Iterator[AnswerEvent]:
-        """The events of one frame."""
+    def events(self, frame: Frame, out: list[AnswerEvent]) -> None:
+        """Append the events of one frame."""
         for choice in frame.choices or ():
-            yield from self._choice(choice)
+            self._choice(choice, out)
         if frame.usage is not None:
-            yield _usage(frame.usage)
+            out.append(_usage(frame.usage))
 
-    def _choice(self, choice: Choice) -> Iterator[AnswerEvent]:
+    def _choice(self, choice: Choice, out: list[AnswerEvent]) -> None:
         index, message = choice.index, choice.delta or choice.message
         reason = choice.finish_reason or None  # some servers write "" for not yet
         if not 0 <= index < self._count:
             raise UpstreamMalformed("the model server's answer has a choice that was not asked for")
         if index in self._finished:
-            if reason is not None or (message is not None and any(True for _ in self._message(index, message))):
+            if reason is not None or (message is not None and self._says(index, message)):
                 raise UpstreamMalformed("the model server went on with a choice that it had finished")
             return
         self._open.add(index)
         if message is not None:
-            yield from self._message(index, message)
+            self._message(index, message, out)
         if reason is not None:
-            yield self._finish(index, reason)
+            out.append(self._finish(index, reason))
+
+    def _says(self, index: int, message: Message) -> bool:
+        said: list[AnswerEvent] = []
+        self._message(index, message, said)
+        return bool(said)
 
     def _finish(self, index: int, reason: str) -> Finish:
         if reason not in REASONS:
@@ -88,29 +92,36 @@ class Choices:
         self._finished.add(index)
         return Finish(index, REASONS[reason])
 
-    def _message(self, index: int, message: Message) -> Iterator[AnswerEvent]:
+    def _message(self, index: int, message: Message, out: list[AnswerEvent]) -> None:
         if message.function_call is not None:
             raise UpstreamMalformed("the model server answered with a legacy function call")
         if reasoning := _reasoning(message):
-            yield self._text(ChannelKey(index, Channel.REASONING), reasoning)
+            out.append(self._text(self._key(index, Channel.REASONING), reasoning))
         if message.content:
-            yield self._text(ChannelKey(index, Channel.CONTENT), message.content)
+            out.append(self._text(self._key(index, Channel.CONTENT), message.content))
         if message.refusal:
-            yield self._text(ChannelKey(index, Channel.REFUSAL), message.refusal)
+            out.append(self._text(self._key(index, Channel.REFUSAL), message.refusal))
         for place, call in enumerate(message.tool_calls or ()):
-            yield from self._call(index, place if call.index is None else call.index, call)
+            self._call(index, place if call.index is None else call.index, call, out)
 
-    def _call(self, choice: int, index: int, call: Call) -> Iterator[AnswerEvent]:
+    def _key(self, index: int, channel: Channel) -> ChannelKey:
+        """The key of a text channel, the same object every time: it keeps its hash."""
+        key = self._keys.get((index, channel))
+        if key is None:
+            key = self._keys[index, channel] = ChannelKey(index, channel)
+        return key
+
+    def _call(self, choice: int, index: int, call: Call, out: list[AnswerEvent]) -> None:
         if not 0 <= index < MAX_CALLS:
             raise UpstreamMalformed("the model server made too many tool calls")
         key, function = ChannelKey(choice, Channel.TOOL_CALL, index), call.function or Function()
         begun = self._calls.get(key)
         if begun is None:
-            yield self._start(key, call.id or "", function.name or "")
+            out.append(self._start(key, call.id or "", function.name or ""))
         elif function.name and function.name != begun:
             raise UpstreamMalformed("a tool call of the model server changed its name")
         if function.arguments:
-            yield self._text(key, function.arguments)
+            out.append(self._text(key, function.arguments))
 
     def _start(self, key: ChannelKey, given: str, name: str) -> ToolCallStart:
         """A call begins. An id that could hold words, or that another call has, is replaced by one of ours."""
@@ -165,7 +176,8 @@ class UnaryReader:
 
     def end(self) -> tuple[AnswerEvent, ...]:
         """Parse the whole answer."""
-        events = tuple(self._choices.events(frame(bytes(self._body))))
+        events: list[AnswerEvent] = []
+        self._choices.events(frame(bytes(self._body)), events)
         if not self._choices.complete:
             raise UpstreamMalformed("a choice of the model server's answer has no finish reason")
         return (*events, AnswerEnd())
@@ -181,7 +193,10 @@ class StreamReader:
 
     def feed(self, data: bytes) -> tuple[AnswerEvent, ...]:
         """Take bytes, cut anywhere."""
-        return tuple(out for event in self._splitter.feed(data) for out in self._event(event))
+        out: list[AnswerEvent] = []
+        for event in self._splitter.feed(data):
+            self._event(event, out)
+        return tuple(out)
 
     def end(self) -> tuple[AnswerEvent, ...]:
         """The body is over: fine after ``[DONE]``, or once every choice has finished and no event is cut."""
@@ -189,15 +204,15 @@ class StreamReader:
             raise UpstreamMalformed("the model server's stream is cut short")
         return () if self._ended else self._done()
 
-    def _event(self, event: Event) -> Iterator[AnswerEvent]:
+    def _event(self, event: Event, out: list[AnswerEvent]) -> None:
         if self._ended:
             raise UpstreamMalformed("the model server's stream goes on after its end")
         if event.event == "error":
             raise UpstreamError("the model server reported an error in its stream")
         if event.data.strip() == "[DONE]":
-            yield from self._done()
+            out.extend(self._done())
         else:
-            yield from self._choices.events(frame(event.data))
+            self._choices.events(frame(event.data), out)
 
     def _done(self) -> tuple[AnswerEvent, ...]:
         if not self._choices.complete:

@@ -15,14 +15,14 @@ from gateway.errors import UpstreamError, UpstreamMalformed
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class Function(msgspec.Struct):
+class Function(msgspec.Struct, gc=False):
     """The function of a tool call, or a fragment of it."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, gc=False):
     """A tool call, or a fragment of it."""
 
     index: int | None = None
@@ -30,7 +30,7 @@ class Call(msgspec.Struct):
     function: Function | None = None
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """A message or a delta. vLLM calls the reasoning by either name, or by both."""
 
     content: str | None = None
@@ -41,7 +41,7 @@ class Message(msgspec.Struct):
     function_call: Any = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """A choice of an answer (``message``) or of a chunk (``delta``)."""
 
     index: int = 0
@@ -50,14 +50,14 @@ class Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class Details(msgspec.Struct):
+class Details(msgspec.Struct, gc=False):
     """Details of token counts."""
 
     cached_tokens: Count | None = None
     reasoning_tokens: Count | None = None
 
 
-class TokenCounts(msgspec.Struct):
+class TokenCounts(msgspec.Struct, gc=False):
     """Token counts."""
 
     prompt_tokens: Count | None = None
@@ -66,7 +66,7 @@ class TokenCounts(msgspec.Struct):
     completion_tokens_details: Details | None = None
 
 
-class Frame(msgspec.Struct):
+class Frame(msgspec.Struct, gc=False):
     """One chunk, or a whole answer."""
 
     choices: list[Choice] | None = None

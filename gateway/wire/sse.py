@@ -10,15 +10,14 @@ Rules that this file keeps:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gateway.errors import UpstreamMalformed
 
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """One dispatched event. ``event`` is empty where the stream names no type."""
 
     event: str
@@ -47,6 +46,8 @@ class Splitter:
 
     def feed(self, data: bytes) -> tuple[Event, ...]:
         """Take bytes; give the events that they complete."""
+        if data.startswith(b"data: ") and data.endswith(b"\n\n") and self._alone(data):
+            return (_event(b"", data[6:-2]),)
         if self._seen_cr and data[:1] == b"\n":
             data = data[1:]
             self._seen_cr = False
@@ -70,6 +71,15 @@ class Splitter:
         if self._used + len(self._partial) >= self._max:
             raise self._too_large()
         return tuple(events)
+
+    def _alone(self, data: bytes) -> bool:
+        """The common case: one event of one line, nothing before or behind it. True when the splitter stands behind it."""
+        if self._seen_cr or self._partial or self._data or self._event:
+            return False
+        if self._used + len(data) > self._max or b"\r" in data or data.find(b"\n") != len(data) - 2:
+            return False
+        self._first, self._used = False, 0
+        return True
 
     def end(self) -> tuple[Event, ...]:
         """The stream is over. An incomplete event is discarded, as the standard says; ``pending`` tells that there was one."""
@@ -100,13 +110,17 @@ class Splitter:
         if not data:
             return None
         self._used = 0
-        try:
-            return Event(event.decode(), b"\n".join(data).decode())
-        except UnicodeDecodeError as error:
-            raise UpstreamMalformed("an event of the model server is not UTF-8") from error
+        return _event(event, b"\n".join(data))
 
     def _too_large(self) -> UpstreamMalformed:
         return UpstreamMalformed(f"an event of the model server is larger than {self._max} bytes")
+
+
+def _event(event: bytes, data: bytes) -> Event:
+    try:
+        return Event(event.decode(), data.decode())
+    except UnicodeDecodeError as error:
+        raise UpstreamMalformed("an event of the model server is not UTF-8") from error
 
 
 def encode(data: bytes, event: str = "") -> bytes:

@@ -49,7 +49,7 @@ def test_words_are_their_names(found: type[StrEnum]) -> None:
 def test_the_list_of_values_is_not_empty() -> None:
     """The two tests above look at what is there."""
     assert {"Exchange", "Caller"} <= {found.__name__ for found in DATACLASSES}
-    assert {"Leaf"} <= {found.__name__ for found in STRUCTS}
+    assert {"Leaf", "TextDelta", "ChannelKey", "Piece"} <= {found.__name__ for found in STRUCTS}
     assert {"Role", "Channel", "Origin", "Feature"} <= {found.__name__ for found in ENUMS}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ from support.running import Running, until
 
 from gateway.cli.exits import Exit
 from gateway.ledger.sealing import compress
+from gateway.state.sqlite import SqliteStore
 
 Asl = Callable[..., Result]
 
@@ -26,9 +28,18 @@ def copied(shared: Running, tmp_path: Path) -> Path:
     """A state directory like that of a stopped gateway, with a few rows."""
     for _ in range(3):
         assert shared.chat().status_code == 200
+    until(lambda: covered(shared.state))
     state = tmp_path / "copied"
     shutil.copytree(shared.state, state)
     return state
+
+
+def covered(state: Path) -> bool:
+    """Whether the head has come to the last row, as it does a moment after the rows."""
+    last = json.loads(chain(state).read_bytes().splitlines()[-1])
+    with contextlib.closing(SqliteStore(state / "gateway.db")) as store:
+        head = store.head(last["replica"])
+    return head is not None and head.sequence == last["seq"]
 
 
 def chain(state: Path) -> Path:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from classifiers.base import ClassifierInvalid, ClassifierTimeout, ClassifierUnavailable
 from gateway.controls.faults import ControlFault, being_cancelled, reason_of, word

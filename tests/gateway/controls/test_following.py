@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.canary import CANARY, CANARY_RULES, DISGUISES, rule, rule_set
 
 from gateway.controls.benign import benign
-from gateway.controls.following import Follower
+from gateway.controls.following import AsciiBones, Bones, Follower
 from gateway.controls.matching import Matcher, live
 from gateway.exchange import Direction
 from gateway.terms import Rule
@@ -211,3 +211,12 @@ def test_any_stream_is_followed_in_linear_time(unit: str) -> None:
     for part, final in pieces(unit * (30_000 // len(unit)), [4]):
         follower.feed(part, final=final)
     assert time.process_time() - begun < 3
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=30), st.integers(0, 9))
+def test_offsets_of_ascii_are_those_of_any_text(text: str, start: int) -> None:
+    """The short way for ASCII gives the same skeleton, and the same place in the original for every end of it."""
+    short, long = AsciiBones(text, start), Bones(text, start)
+    assert short.text == str(long.text).encode()
+    for count in range(len(short.text) + 1):
+        assert short.offsets(count) == long.offsets(count)

@@ -15,7 +15,7 @@ from support.fake_classifier import FAKE_CARD, KESTREL, FakeClassifier, by_keywo
 from classifiers.base import ClassifierInvalid, ClassifierTimeout, ClassifierUnavailable
 from gateway.controls.base import AnswerJudge
 from gateway.controls.faults import ControlFault
-from gateway.controls.output_screen import CONTEXT, FIRST, HEAD, HOLD, QUESTION, STEP, OutputScreen, question
+from gateway.controls.output_screen import CALM_STEP, CONTEXT, FIRST, HEAD, HOLD, QUESTION, STEP, OutputScreen, question
 from gateway.controls.smallest import Smallest
 from gateway.exchange import Channel, ChannelKey, Direction, Exchange, Origin
 from gateway.terms import Terms
@@ -58,7 +58,7 @@ async def test_a_benign_stream_is_held_back_little() -> None:
     assert first <= 64
     assert statistics.median(held) <= 48
     assert held[-1] == 0
-    assert max(held) <= STEP / 4
+    assert max(held) <= CALM_STEP / 4
 
 
 async def test_work_does_not_grow_with_the_answer() -> None:
@@ -66,9 +66,20 @@ async def test_work_does_not_grow_with_the_answer() -> None:
     judge, classifier = await _judge()
     await _run(judge, _words(2000), 4)
     calls = [sum(map(len, call)) for call in classifier.calls]
-    assert max(calls) <= CONTEXT + STEP + 4
-    assert len(calls) <= 2 + 8000 // STEP
+    assert max(calls) <= CONTEXT + CALM_STEP + 4
+    assert len(calls) <= 3 + 8000 // CALM_STEP
     assert statistics.mean(calls[-20:]) <= statistics.mean(calls[10:30]) + STEP
+
+
+async def test_steps_are_long_only_while_scores_are_low() -> None:
+    """At half of near and above, and for the next step after it, text is scored in steps half as long."""
+    counts = []
+    for score in (0.0, 0.35):
+        judge, classifier = await _judge(lambda _, score=score: (score, 0.0))
+        await _run(judge, _words(500), 4)
+        counts.append(len(classifier.calls))
+    assert counts[0] <= 3 + 2000 // CALM_STEP
+    assert counts[1] >= 2000 // STEP
 
 
 async def test_a_held_stream_costs_a_bounded_window_too() -> None:
@@ -126,10 +137,10 @@ async def test_a_hold_ends_when_more_text_makes_it_harmless() -> None:
     await classifier.start()
     judge = OutputScreen(classifier).open_answer(exchange("Hello?"), context())
     (start,) = await judge.step((piece("a" * 50),))
-    (held,) = await judge.step((piece(" maybe" + "b" * 60, 50),))
-    (freed,) = await judge.step((piece(" in a novel, of course" + "c" * 60, 116),))
+    (held,) = await judge.step((piece(" maybe" + "b" * CALM_STEP, 50),))
+    (freed,) = await judge.step((piece(" in a novel, of course" + "c" * 60, 56 + CALM_STEP),))
     assert (start.cleared, held.cleared, held.verdict.outcome) == (50, 50, Outcome.ALLOW)
-    assert (held.verdict.score, freed.cleared) == (600, 198)
+    assert (held.verdict.score, freed.cleared) == (600, 138 + CALM_STEP)
 
 
 async def test_a_long_hold_stays_until_the_end() -> None:
@@ -257,13 +268,13 @@ async def test_a_broken_classifier_fails_closed_in_mid_answer(
     screen = OutputScreen(classifier)
     for members, outcome, cleared in (
         (("output_screen",), Outcome.COULD_NOT_EVALUATE, 50),
-        (("output_screen", "smallest"), Outcome.ALLOW, 150),
+        (("output_screen", "smallest"), Outcome.ALLOW, 50 + CALM_STEP),
     ):
         asked = terms(group(*members, direction=Direction.OUTPUT, deadline_ms=20))
         answer = chain_of(screen, Smallest()).open_answer(exchange("Hello?"), context(asked))
         assert [one.cleared for _, one in (await answer.step((piece("a" * 50),))).judgements] == [50]
         classifier.mode = mode
-        ruling = await answer.step((piece("b" * 100, 50),))
+        ruling = await answer.step((piece("b" * CALM_STEP, 50),))
         assert (ruling.verdict.outcome, [one.cleared for _, one in ruling.judgements]) == (outcome, [cleared])
         assert [failure.reason for failure in ruling.failures] == [reason]
         classifier.mode = "ok"

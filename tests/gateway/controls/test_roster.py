@@ -37,6 +37,16 @@ def test_groups_are_sorted_and_told_apart() -> None:
     assert _roster().groups(given, Direction.INPUT) == ([a, b], [slow])
 
 
+def test_groups_follow_the_terms() -> None:
+    """What was found for some terms is not given for others, nor for the other direction."""
+    roster, one, two = _roster(), group("halt", name="a"), group("halt", name="b")
+    first, second = terms(one), terms(two)
+    for _ in range(2):
+        assert roster.groups(first, Direction.INPUT) == ([one], [])
+        assert roster.groups(first, Direction.OUTPUT) == ([], [])
+        assert roster.groups(second, Direction.INPUT) == ([two], [])
+
+
 def test_an_absent_control_is_unavailable() -> None:
     """A name that is not in the catalogue, or not for the direction, cannot be found."""
     roster = _roster()
@@ -142,3 +152,77 @@ def _tasks(found: list[object]) -> set[object]:
 def test_smallest_is_found_by_its_name() -> None:
     """A control may be listed under whatever id it gives itself."""
     assert Roster({"x": Smallest("x")}, FakeClock()).find("x", Direction.INPUT).id == "x"
+
+
+@pytest.mark.parametrize("waits", [0, 1, 3])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_waits_and_what_does_not_end_alike(waits: int, *, fails: bool) -> None:
+    """A deadline far away changes nothing: results and errors are those of the work, wherever it waits."""
+
+    async def work() -> int:
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        if fails:
+            raise LookupError
+        return 7
+
+    tally = Tally("g")
+    assert await Roster({}, FakeClock()).attempt(tally, "a", work, 60) == (None if fails else 7)
+    assert [one.reason for one in tally.failures] == ([Reason.CONTROL_RAISED] if fails else [])
+
+
+async def test_a_deadline_counts_from_the_beginning() -> None:
+    """Work that waits for ever is ended at its deadline, and sees its cancellation; one that then answers is late all the same."""
+    seen: list[str] = []
+
+    async def hang(*, answers: bool) -> int:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            if not answers:
+                raise
+        return 7
+
+    for answers in (False, True):
+        tally = Tally("g")
+        assert await Roster({}, FakeClock()).attempt(tally, "a", partial(hang, answers=answers), 0.01) is None
+        assert [one.reason for one in tally.failures] == [Reason.CONTROL_TIMED_OUT]
+    assert seen == ["cancelled"] * 2
+
+
+async def test_work_given_up_half_way_is_closed() -> None:
+    """When the task that waits is cancelled, the work is told, and the cancellation passes; what it waited for is let go."""
+    ended = asyncio.Event()
+
+    async def wait() -> int:
+        try:
+            await asyncio.sleep(0)
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return 1
+
+    task = asyncio.ensure_future(Roster({}, FakeClock()).attempt(Tally("g"), "a", wait, 60))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not ended.is_set()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
+async def test_a_control_s_own_cancellation_is_not_ours() -> None:
+    """A cancellation that a control leaks, before or after it waits, is its failure; the exchange goes on."""
+
+    async def leaks(waits: int) -> int:
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    for waits in (0, 1):
+        for seconds in (None, 60.0):
+            tally = Tally("g")
+            assert await Roster({}, FakeClock()).attempt(tally, "a", partial(leaks, waits), seconds) is None
+            assert [one.reason for one in tally.failures] == [Reason.CONTROL_UNAVAILABLE]

@@ -41,3 +41,34 @@ def test_a_ruling_keeps_everything_in_group_order() -> None:
     answer = answer_ruling([one, two])
     assert [name for name, _ in answer.judgements] == ["one", "two"]
     assert (answer.verdict, answer.verdicts, answer.failures) == (whole.verdict, whole.verdicts, whole.failures)
+
+
+class Unplain(Tally):
+    """A tally that takes the long way, whatever is in it."""
+
+    @property
+    def plain(self) -> bool:
+        return False
+
+
+def test_one_plain_group_is_ruled_on_as_many_are() -> None:
+    """The short way for a single group without a failure gives the very ruling that the long way gives."""
+    block = Verdict(Outcome.BLOCK, "a", Reason.RULE_MATCHED)
+    for verdict in (allow("a"), block):
+        short, long = Tally("one"), Unplain("one")
+        for tally in (short, long):
+            tally.judgements = (Judgement(CONTENT, 1, verdict),)
+            tally.seconds.append(("a", 0.5))
+            tally.verdicts.append(allow("w"))
+            tally.decide(verdict, 0)
+        assert short.plain
+        assert answer_ruling([short]) == answer_ruling([long])
+
+
+def test_whatever_is_to_be_told_makes_a_group_unplain() -> None:
+    """Undecided, failed, substituted and passed-open groups take the long way."""
+    decided = {"verdict": allow("a")}
+    assert not Tally("one").plain
+    assert not Tally("one", **decided, failures=[Failure("a", Reason.CONTROL_RAISED, "one")]).plain
+    assert not Tally("one", **decided, substitute=True).plain
+    assert not Tally("one", **decided, passed_open=True).plain

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.chains import DEADLINE_MS, chain_of
 from support.control_values import CONTENT, context, exchange, group, piece, terms
 from support.fake_clock import FakeClock

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from msgspec.structs import replace
 from support.control_values import exchange, terms
 from support.pipelines import OPENAI, bench, body_of
 
@@ -65,7 +64,7 @@ def test_an_exchange_that_was_never_parsed_has_a_whole_row() -> None:
 def test_the_worst_verdict_of_a_control_is_kept() -> None:
     """A later allow does not hide a block, and directions are kept apart."""
     made = trace()
-    made.note([allow("rules"), BLOCK, allow("rules"), dataclasses.replace(allow("harm"), shadow=True)], Direction.INPUT)
+    made.note([allow("rules"), BLOCK, allow("rules"), replace(allow("harm"), shadow=True)], Direction.INPUT)
     made.note([allow("rules")], Direction.OUTPUT)
     assert made.controls(Direction.INPUT) == "rules:block,harm:allow(shadow)"
     assert made.controls(Direction.OUTPUT) == "rules:allow"

@@ -103,3 +103,50 @@ def test_regions_do_not_depend_on_cuts(text: str, cuts: list[int]) -> None:
         assert held <= runs.held <= last
         held = runs.held
     assert found + runs.flush() == regions(text, 1)
+
+
+class Slow(Runs):
+    """Without the short way for prose."""
+
+    def _feed_prose(self, chunk: str) -> bool:
+        return False
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                *"aBe1 .-_,%\n\u200b\u00e9",
+                " we",
+                "be ",
+                "Harbour",
+                "well-known",
+                "a" * 15,
+                "a" * 16,
+                "word7 ",
+                "4f 6d ",
+                "it's",
+                " ",
+                B64,
+            )
+        ),
+        max_size=40,
+    )
+)
+def test_the_short_way_for_prose_makes_no_difference(chunks: list[str]) -> None:
+    """Whatever comes, in whatever pieces: after each of them as much is held, and the same regions are handed over."""
+    runs, slow = Runs(3), Slow(3)
+    for chunk in chunks:
+        assert runs.feed(chunk) == slow.feed(chunk)
+        assert runs.held == slow.held
+    assert (runs.flush(), runs.held) == (slow.flush(), slow.held)
+
+
+def test_a_long_token_takes_the_short_way_only_while_it_is_short() -> None:
+    """A token that outgrows the limit holds the rest, as it does without the short way."""
+    runs, slow = Runs(), Slow()
+    for chunk in ("so ", "a" * (MAX_REGION + 1), " plain words ", "x"):
+        assert runs.feed(chunk) == slow.feed(chunk)
+        assert runs.held == slow.held == 3
+    assert runs.flush() == slow.flush() == ["a" * (MAX_REGION + 1) + " plain words x"]

@@ -70,6 +70,22 @@ async def test_reading_pauses_once_and_resumes_when_taken() -> None:
     assert transport.did == ["pause", "resume"]
 
 
+async def test_a_rest_leaves_bytes_to_the_kernel() -> None:
+    """While a connection rests nothing is read; the next wait for bytes resumes it, and an answer that is whole does not rest."""
+    connection, transport = connected()
+    connection.data_received(HEAD + b"x")
+    assert await connection.read(1) == b"x"
+    await connection.rest(0.001)
+    assert transport.did == ["pause"]
+    reading = asyncio.ensure_future(connection.read(30))
+    await asyncio.sleep(0)
+    assert transport.did == ["pause", "resume"]
+    connection.data_received(b"y" * 999_999)
+    assert len(await reading) == 999_999
+    await connection.rest(60)
+    assert await connection.read(1) == b""
+
+
 async def test_nothing_is_asked_of_a_closed_transport() -> None:
     """Bytes that still come while the transport closes neither pause nor resume it, and are delivered."""
     connection, transport = connected()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream.request import LAST_CHUNK, Framing, encode_chunk, encode_head
+from gateway.upstream.request import LAST_CHUNK, Framing, encode_chunk, encode_head, encode_post
 
 
 def request(*headers: tuple[str, str], method: str = "POST", url: str = "http://h/p?q=1") -> httpx.Request:
@@ -73,3 +73,36 @@ def test_chunks() -> None:
     assert encode_chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
     assert encode_chunk(b"") == b""
     assert LAST_CHUNK == b"0\r\n\r\n"
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.binary(max_size=9))
+def test_a_whole_post_is_what_the_parts_would_be(name: str, value: str, body: bytes) -> None:
+    """For any header it is the very head and body of the same httpx request, or it is refused; never does a header make a line."""
+    try:
+        data = encode_post(b"/v1/x?y", "h:1", [("accept", "a"), (name, value)], body)
+    except httpx.LocalProtocolError:
+        return
+    headers = [("host", "h:1"), ("content-length", str(len(body))), ("accept", "a"), (name, value)]
+    sent = httpx.Request("POST", "http://h:1/v1/x?y", headers=headers, stream=httpx.ByteStream(body))
+    assert data == encode_head(sent).data + body
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "value"),
+    [
+        ("h", "Host", "other"),
+        ("h", "content-length", "0"),
+        ("h", "Transfer-Encoding", "chunked"),
+        ("h", "upgrade", "x"),
+        ("h", "x", "a\r\nb: c"),
+        ("h", "x", "a\nb"),
+        ("h", "x", "\u00e9"),
+        ("h", "x y", "z"),
+        ("h\r\nx: y", "a", "b"),
+        ("h\u00e9", "a", "b"),
+    ],
+)
+def test_a_whole_post_keeps_its_framing(host: str, name: str, value: str) -> None:
+    """Nobody but this function sets host and length, and nothing that a header holds can end its line."""
+    with pytest.raises(httpx.LocalProtocolError):
+        encode_post(b"/", host, [(name, value)], b"")

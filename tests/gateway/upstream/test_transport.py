@@ -236,6 +236,54 @@ async def test_reset_delivers_what_came_before(tmp_path: Path) -> None:
             await anext(pieces)
 
 
+PACE = 0.2
+EVENTS = tuple(b"data: %d\n\n" % number for number in range(40))
+
+
+async def pieces_of(tmp_path: Path, script: Script, pace: float) -> list[bytes]:
+    """A body as it is given."""
+    async with conformance.stage(kit(tmp_path), script) as (transport, upstream):
+        response = await conformance.send(transport, upstream.url, pace=pace)
+        return [piece async for piece in response.stream]  # type: ignore[union-attr]  # ours is asynchronous
+
+
+async def test_a_fast_stream_is_given_at_its_pace(tmp_path: Path) -> None:
+    """Events that come faster than the pace are gathered: none is lost, none changes its place, and the first one does not wait."""
+    found = await pieces_of(tmp_path, streamed(EVENTS, pace=0.002), PACE)
+    assert b"".join(found) == b"".join(EVENTS)
+    assert len(found) < len(EVENTS) // 2
+
+
+@pytest.mark.parametrize(
+    ("script", "pace"),
+    [
+        (streamed(EVENTS[:5], pace=0.002, content_type="application/json"), 30.0),  # no event stream
+        (streamed((EVENTS[0] * 4096,) * 5, pace=0.002), 30.0),  # large pieces
+        (streamed(EVENTS[:1]), 30.0),  # one piece
+        (streamed(EVENTS[:5], pace=0.02), 0.001),  # slower than the pace
+    ],
+    ids=["unary", "large", "single", "slow"],
+)
+async def test_nothing_else_waits_for_a_pace(script: Script, pace: float, tmp_path: Path) -> None:
+    """Whole answers, large pieces and slow streams are given as they come, however long the pace is."""
+    async with asyncio.timeout(20):
+        assert await pieces_of(tmp_path, script, pace)
+
+
+async def test_an_answer_that_waits_for_its_pace_can_be_let_go(tmp_path: Path) -> None:
+    """A cancellation in the pause closes the connection at once, so that the model server stops."""
+    async with conformance.stage(kit(tmp_path), streamed(EVENTS, pace=0.002)) as (transport, upstream):
+        response = await conformance.send(transport, upstream.url, pace=60)
+        reading = asyncio.ensure_future(conformance.read(response))
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await asyncio.wait_for(upstream.requests[0].left.wait(), 30)
+        assert (transport.pool.busy, transport.pool.idle) == (0, 0)  # type: ignore[attr-defined]  # the kit makes ours
+
+
 def kit(scratch: Path) -> conformance.Kit:
     """Our transport in the shape that the shared helpers take."""
     return conformance.Kit(FastTransport, scratch)

@@ -159,3 +159,47 @@ def test_encode_refuses_what_would_break_the_framing(data: bytes, event: str) ->
     """A carriage return in data or a line end in the type is an error, never a second line."""
     with pytest.raises(ValueError, match="framing"):
         encode(data, event)
+
+
+class Slow(Splitter):
+    """Without the short way for an event that comes alone."""
+
+    def _alone(self, data: bytes) -> bool:
+        return False
+
+
+ALONE = st.sampled_from(
+    [
+        b"data: {}\n\n",
+        b"data: \n\n",
+        b"data: a\rb\n\n",
+        b"data: a\ndata: b\n\n",
+        b"data: \xff\n\n",
+        b"data: a\n\ndata: b\n\n",
+        b"data:a\n\n",
+        b"event: x\n",
+        b"data: long long long\n\n",
+        b": c\n",
+        b"da",
+        b"\n",
+        b"\r",
+        b"\xef\xbb\xbf",
+    ]
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(ALONE, max_size=8), st.integers(1, 40))
+def test_the_short_way_for_one_event_makes_no_difference(chunks: list[bytes], most: int) -> None:
+    """Whatever comes before or behind it, and whatever the bound: the same events, the same rest, the same refusals."""
+
+    def told(splitter: Splitter) -> list[object]:
+        found: list[object] = []
+        try:
+            for chunk in chunks:
+                found.append((splitter.feed(chunk), splitter.pending))
+        except UpstreamMalformed as error:
+            found.append(error.message)
+        return found
+
+    assert told(Splitter(most)) == told(Slow(most))
