@@ -130,5 +130,6 @@ async def test_a_thread_that_dies_leaves_nobody_waiting(tmp_path: Path) -> None:
         with pytest.raises(LedgerError):
             await asyncio.wait_for(receipt.durable(), 30)
     finally:
+        await asyncio.to_thread(sink._thread.join)  # it dies a moment after its rows are settled
         threading.excepthook = kept
     slot.release()
