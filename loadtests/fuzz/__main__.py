@@ -34,12 +34,16 @@ def main() -> int:
         return 2
     from loadtests.fuzz.campaign import run, table
 
-    print(f"== hunting {given.seconds} s on each of {len(given.targets) or len(names)} targets, two at a time", flush=True)
+    print(
+        f"== hunting {given.seconds} s on each of {len(given.targets) or len(names)} targets, two at a time", flush=True
+    )
     outcomes = run([target(name) for name in given.targets or names], given.seconds, given.folder)
     print(table(outcomes))
     for each in outcomes:
         if each.crash:
-            print(f"{each.target}: {each.crash}; see {each.log}; again: python -m loadtests.fuzz {each.target} --replay FILE")
+            print(
+                f"{each.target}: {each.crash}; see {each.log}; again: python -m loadtests.fuzz {each.target} --replay FILE"
+            )
     return 1 if any(each.crash for each in outcomes) else 0
 
 

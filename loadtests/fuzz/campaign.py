@@ -73,7 +73,10 @@ def watched(process: subprocess.Popen[bytes], name: str, log: Path, seconds: flo
         except subprocess.TimeoutExpired:
             seen = _STATUS.findall(log.read_text(errors="replace"))
             if seen:
-                print(f"   {name}: {seen[-1][0]} executions, {seen[-1][2]} places reached, {seen[-1][4]} inputs kept", flush=True)
+                print(
+                    f"   {name}: {seen[-1][0]} executions, {seen[-1][2]} places reached, {seen[-1][4]} inputs kept",
+                    flush=True,
+                )
         else:
             return
     raise subprocess.TimeoutExpired(name, seconds)
@@ -93,14 +96,25 @@ def outcome(name: str, seconds: float, log: Path, *, failed: bool) -> Outcome:
     done = _DONE.search(text)
     crash = re.search(r"Test unit written to (\S+)", text)
     told = crash[1] if crash else f"see {log}" if failed else ""
-    return Outcome(name, seconds, int(done[1] if done else last[0]), int(begun[2]), int(last[2]), int(last[4]), told, log)
+    return Outcome(
+        name, seconds, int(done[1] if done else last[0]), int(begun[2]), int(last[2]), int(last[4]), told, log
+    )
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown."""
     rows = [
-        f"| {each.target} | {each.seconds:.0f} | {each.executions:,} | {each.seeded} | {each.covered} | {each.inputs} | {each.crash or 'none'} |"
+        (
+            each.target,
+            f"{each.seconds:.0f}",
+            f"{each.executions:,}",
+            each.seeded,
+            each.covered,
+            each.inputs,
+            each.crash or "none",
+        )
         for each in outcomes
     ]
-    head = ["| target | seconds | executions | places reached by the seeds | at the end | inputs kept | crash |", "|" + " --- |" * 7]
-    return "\n".join([*head, *rows])
+    heads = ("target", "seconds", "executions", "places reached by the seeds", "at the end", "inputs kept", "crash")
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -1,4 +1,7 @@
-"""Damage to inputs, from a seed: bytes cut, repeated, swapped with other inputs; for JSON also changes of its tree, so that it stays JSON."""
+"""Damage to inputs, from a seed: bytes cut, repeated, swapped with those of other inputs.
+
+Where inputs hold JSON, also changes of its tree, so that it stays JSON.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ def _bytes(data: bytes, others: Sequence[bytes], random: Random) -> bytes:
     end = min(len(data), at + random.choice((0, 1, 2, 8, 64)))
     other = random.choice(others) if others else b""
     start = random.randrange(len(other) + 1)
-    patch = random.choice((b"", random.randbytes(1), data[at:end] * 2, other[start : start + random.choice((1, 4, 40))], b"\r\n", b"\n\n"))
+    patch = random.choice(
+        (b"", random.randbytes(1), data[at:end] * 2, other[start : start + random.choice((1, 4, 40))], b"\r\n", b"\n\n")
+    )
     return data[:at] + patch + data[end:]
 
 
@@ -59,7 +64,9 @@ def _values(value: Any) -> list[Any]:
 
 def _change(holder: Any, random: Random, values: list[Any]) -> None:
     """Put a stranger, or a part of the same document, under a key or in a place; or take one away; or nest."""
-    stranger = random.choice((random.choice(WORDS), random.choice(NUMBERS), [], {}, [random.choice(WORDS)], {random.choice(WORDS): random.choice(WORDS)}))
+    word = random.choice(WORDS)
+    strangers: tuple[Any, ...] = (word, random.choice(NUMBERS), [], {}, [word], {word: random.choice(WORDS)})
+    stranger = random.choice(strangers)
     if values and random.randrange(3) == 0:
         stranger = json.loads(json.dumps(random.choice(values)))
     keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from support import anthropic_proof, openai_proof
+
 from gateway.errors import BadRequest, UpstreamError
 from gateway.exchange import AnswerEvent, Channel, ChannelKey, Exchange, OpaqueBlock, TextDelta, ToolCallStart
 from gateway.screening import Screening
@@ -19,7 +21,6 @@ from gateway.wire.anthropic_messages import AnthropicMessages
 from gateway.wire.base import AnswerIds, Dialect, WireLimits
 from gateway.wire.openai_chat import OpenAIChat
 from loadtests.fuzz.cuts import pieces
-from support import anthropic_proof, openai_proof
 
 CANARY = "amber kestrel protocol"
 IDS = AnswerIds("d0", "canonical", 1_700_000_000)

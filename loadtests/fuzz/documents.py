@@ -7,15 +7,21 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from support.sse_model import model
+
 from gateway.errors import BadRequest, UpstreamMalformed
 from gateway.wire import strict
 from gateway.wire.base import WireLimits
 from gateway.wire.sse import Event, Splitter, encode
 from loadtests.fuzz.cuts import pieces
-from support.sse_model import model
 
 LIMITS = WireLimits(depth=24, keys=200)
 Loads = Callable[[bytes, WireLimits], dict[str, Any]]
+
+
+def claim(held: bool, what: str) -> None:
+    """Raises AssertionError for a claim that does not hold."""
+    assert held, what
 
 
 class Unfit(Exception):
@@ -27,8 +33,8 @@ def document(data: bytes, loads: Loads = strict.loads) -> None:
     try:
         tree = loads(data, LIMITS)
     except BadRequest as refusal:
-        assert refusal.message.isascii(), "a message quotes the body"
-        assert not readable(data), f"refused as {refusal.code}, but it is sound"
+        claim(refusal.message.isascii(), "a message quotes the body")
+        claim(not readable(data), f"refused as {refusal.code}, but it is sound")
         return
     same(tree, lenient(data))
     same(loads(strict.dumps(tree), LIMITS), tree)

@@ -14,6 +14,7 @@ import httpx
 from gateway.edge_head import IDENTITY, IDENTITY_PREFIXES, Chunks, Head, HeadRefused, bare_line_end, check_head
 from gateway.upstream.response import ResponseReader
 from loadtests.fuzz.cuts import pieces
+from loadtests.fuzz.documents import claim
 
 END = b"\r\n\r\n"
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
@@ -45,8 +46,8 @@ def head(data: bytes, check: Check = check_head) -> None:
     try:
         admitted = check(raw, frozenset())
     except HeadRefused as refusal:
-        assert refusal.status in {400, 417, 421, 431}
-        assert refusal.message.isascii()
+        claim(refusal.status in {400, 417, 421, 431}, "a status that the edge has no words for")
+        claim(refusal.message.isascii(), "a message quotes the head")
         return
     if b"expect:" not in admitted.data.lower():  # both wait then for a word of ours
         read_alike(admitted)
@@ -102,7 +103,9 @@ def chunked(data: bytes) -> tuple[int, bool] | None:
     while at < len(data):
         size = _CHUNK.match(data, at)
         if size is None:
-            begun = b"\n" not in data[at:] and len(data) - at <= 10  # judged once its line ends, or is too long to be one
+            begun = (
+                b"\n" not in data[at:] and len(data) - at <= 10
+            )  # judged once its line ends, or is too long to be one
             return (len(data), False) if begun else None
         end = size.end() + int(size[1], 16)
         if data[end : end + 2] not in {b"\r\n", b"\r", b""}:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.screening import Screening
 from support.screening_claims import keeps_phrase, runs_clean, runs_flagged, runs_whole
+
+from gateway.screening import Screening
 
 CLAIMS = (keeps_phrase, runs_clean, runs_flagged, runs_whole)
 

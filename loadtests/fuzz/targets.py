@@ -12,12 +12,16 @@ Run = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``run`` raises for a crash; ``seeds`` are inputs that reach far into the parser; ``tree``: inputs hold JSON, so damage is done to its tree too."""
+    """``run`` raises for a crash; ``inputs`` reach far into the parser; ``tree``: they hold JSON, so damage is done to its tree too."""
 
     name: str
     run: Run
-    seeds: Callable[[], list[bytes]]
+    inputs: Callable[[], list[bytes]]
     tree: bool = False
+
+    def seeds(self) -> list[bytes]:
+        """The inputs without doubles."""
+        return list(dict.fromkeys(self.inputs()))
 
 
 TARGETS: tuple[Target, ...] = (

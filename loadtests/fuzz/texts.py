@@ -25,7 +25,9 @@ def text_views(data: bytes, normaliser: Callable[[], Any] = Normaliser) -> None:
     assert all(len(view.text) <= max(1, EXPANSION * len(text)) for view in made)
     assert suspicious(text) or decode(text) is None, "something was decoded in a text that is not suspicious"
     incremental = normaliser()
-    assert "".join([*map(incremental.feed, parts), incremental.flush()]) == normal(text), "a stream normalises otherwise"
+    assert "".join([*map(incremental.feed, parts), incremental.flush()]) == normal(text), (
+        "a stream normalises otherwise"
+    )
     assert regions(parts) == regions([text]), "regions depend on cuts"
     assert "".join(map(skeleton, parts)) == skeleton(text), "a skeleton depends on cuts"
     joined(parts)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.ledger.rows import ZERO, seal
 from gateway.ledger.segments import segment
@@ -123,3 +126,30 @@ def test_export_and_show_read_all_chains(tmp_path: Path) -> None:
         ("r2", 1),
     ]
     assert show(tmp_path, "d-99") == []
+
+
+@given(st.integers(0, 2000), st.integers(0, 3), st.binary(max_size=40))
+@settings(max_examples=80, deadline=None)
+def test_any_damage_is_a_fault_and_never_a_crash(at: int, length: int, patch: bytes) -> None:
+    """Bytes of a segment that are changed, cut out or put in are told as a fault, or as a torn last line; nothing else is raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        heads = write_chain(root, 6, per_file=6)
+        path = segment(root / "r1", 0)
+        before = path.read_bytes()
+        at = min(at, len(before))
+        path.write_bytes(before[:at] + patch + before[at + length :])
+        (chain,) = verify(root, {"r1": heads[-1]})
+        assert (chain.ok and chain.torn is None) == (path.read_bytes() == before)
+        assert len(list(export(root))) >= 0
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_as_a_segment_verify_to_faults(content: bytes) -> None:
+    """A file that was never written by a gateway is told apart from a chain, and is not a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "r1").mkdir()
+        segment(Path(folder) / "r1", 0).write_bytes(content)
+        (chain,) = verify(Path(folder), {})
+        assert chain.ok == (chain.rows == 0)
