@@ -3,14 +3,14 @@
 mutmut makes the mutants and finds out which tests reach which (``[tool.mutmut]``); they are tested here, since mutmut's own runs fail in
 this tree (pytest's exit code 4 for its lists of tests). Each mutant meets the twin tests of its file; if it survives them, every test
 of the three rooms that reaches it. Property tests are cut to 80 examples. A sample is drawn: all mutants of the hold-back machine and
-the verdicts, a share of those of the parsers. A run that was cut short is continued by the next one; ``--fresh`` begins anew.
+the verdicts, a share of those of the parsers. What runs when a module is imported is not mutated. A run that was cut short is continued
+by the next one; ``--fresh`` begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import json
 import os
 import resource
@@ -30,18 +30,7 @@ WHOLE = ("gateway.verdict", "gateway.screening")
 ROOMS = ("tests/gateway/test_verdict.py", "tests/gateway/screening", "tests/gateway/wire")
 NOBODY = "gateway.nothing.*"
 EXAMPLES = 80
-CPU_SECONDS = 90
-# What tests need and is not under test: imported once, before the forks.
-HEAVY = (
-    "pytest",
-    "hypothesis",
-    "hypothesis.strategies",
-    "msgspec",
-    "pydantic",
-    "httpx",
-    "anthropic.types",
-    "openai.types.chat",
-)
+CPU_SECONDS = 40
 
 
 def make() -> None:
@@ -62,7 +51,8 @@ def sample(every: list[str], share: float, seed: int) -> list[str]:
     """The mutants to test."""
     rest = [name for name in every if not name.startswith(WHOLE)]
     drawn = Random(seed).sample(rest, round(len(rest) * share))
-    return [*(name for name in every if name.startswith(WHOLE)), *drawn]
+    found = [*(name for name in every if name.startswith(WHOLE)), *drawn]
+    return Random(seed).sample(found, len(found))  # mixed, so that a run that is cut short is a sample too
 
 
 class Only:
@@ -87,6 +77,31 @@ class Only:
                 )
 
 
+def pytested(arguments: list[str], *plugins: Only) -> int:
+    """pytest in this process, silent, in the folder of the mutants; its exit code."""
+    import pytest
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    kept = os.dup(1), os.dup(2)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    try:
+        quiet = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning", "--rootdir=."]
+        return int(pytest.main([*quiet, *arguments], plugins=list(plugins)))
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+
+
+def warm() -> None:
+    """Import all tests and what they test, so that a fork can begin at once. Mutants are chosen when their function is called."""
+    os.environ["MUTANT_UNDER_TEST"] = ""
+    os.chdir(MUTANTS)
+    sys.path.insert(0, str(MUTANTS))
+    if code := pytested(["--collect-only", *ROOMS]):
+        sys.exit(f"the tests cannot be collected in {MUTANTS}: exit code {code}")
+
+
 def tested(name: str, files: list[str], wanted: set[str], seconds: dict[str, float]) -> int:
     """Fork, and run tests with this mutant in force; the process id."""
     child = os.fork()
@@ -94,25 +109,8 @@ def tested(name: str, files: list[str], wanted: set[str], seconds: dict[str, flo
         return child
     with contextlib.suppress(BaseException):
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
         os.environ["MUTANT_UNDER_TEST"] = name
-        os.chdir(MUTANTS)
-        sys.path.insert(0, str(MUTANTS))
-        import pytest
-
-        given = [
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            "--rootdir=.",
-            *files,
-        ]
-        os._exit(int(pytest.main(given, plugins=[Only(wanted, seconds)])))
+        os._exit(pytested(["-x", *files], Only(wanted, seconds)))
     os._exit(99)
 
 
@@ -196,7 +194,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.mutants", description=__doc__)
     parser.add_argument("--minutes", type=float, default=25)
-    parser.add_argument("--share", type=float, default=0.2, help="of the parsers' mutants")
+    parser.add_argument("--share", type=float, default=0.1, help="of the parsers' mutants")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--children", type=int, default=1)
     parser.add_argument("--fresh", action="store_true", help="forget earlier mutants and results")
@@ -208,8 +206,7 @@ def main() -> None:
         print("== making the mutants, and finding which tests reach which (minutes)", flush=True)
         make()
     drawn = sample(names(), given.share, given.seed)
-    for module in HEAVY:
-        importlib.import_module(module)
+    warm()
     campaign = Campaign(given.children, end)
     print(
         f"== {len([n for n in drawn if n not in campaign.results])} of {len(drawn)} mutants to test, of {len(names())} in all",

@@ -26,6 +26,7 @@ from gateway.exchange import (
     TextDelta,
     ToolCallStart,
 )
+from gateway.screening.calls import ARGUMENT_BYTES
 from gateway.screening.choice import PARTS, SWITCHES, Choice, Roster
 from gateway.screening.parts import CARRY, Part
 from gateway.terms import Hold
@@ -209,3 +210,14 @@ def test_a_call_cut_off_by_the_length_limit_is_left_out(arguments: str) -> None:
     left = pass_through(screening, ToolCallStart(CALL, "id", "f"), text(CALL, arguments), finish, AnswerEnd())
     assert left == (finish, AnswerEnd())
     assert screening.held == 0
+
+
+def test_a_tool_call_of_exactly_the_limit_is_judged_and_leaves() -> None:
+    """The limit is the largest call that passes; one byte more is refused."""
+    frame = '{"a":""}'
+    arguments = f'{{"a":"{"x" * (ARGUMENT_BYTES - len(frame))}"}}'
+    machine = screen(cap=1 << 21)
+    out = pass_through(machine, ToolCallStart(CALL, "i", "f"), text(CALL, arguments), STOP, AnswerEnd())
+    assert text(CALL, arguments) in out
+    with pytest.raises(UpstreamMalformed, match="tool call over limit"):
+        screen(cap=1 << 21).feed([ToolCallStart(CALL, "i", "f"), text(CALL, arguments.replace("x", "xx", 1))])
