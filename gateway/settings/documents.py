@@ -69,6 +69,7 @@ def read(path: Path) -> Document:
     """Parse a YAML file. Raises ConfigInvalid when it cannot be read or is not YAML; other faults stand in the document."""
     text = _text(path)
     yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False  # a name may be given anew; the library would write a warning to stderr
     try:
         root = yaml.compose(text)
     except RecursionError as error:

@@ -22,6 +22,7 @@ from gateway.exchange import (
     ChannelKey,
     Finish,
     FinishReason,
+    OpaqueBlock,
     Piece,
     TextDelta,
     ToolCallStart,
@@ -221,3 +222,27 @@ def test_a_tool_call_of_exactly_the_limit_is_judged_and_leaves() -> None:
     assert text(CALL, arguments) in out
     with pytest.raises(UpstreamMalformed, match="tool call over limit"):
         screen(cap=1 << 21).feed([ToolCallStart(CALL, "i", "f"), text(CALL, arguments.replace("x", "xx", 1))])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ToolCallStart(CALL, "i", "n" * 100),
+        ToolCallStart(CALL, "i" * 100, "n"),
+        OpaqueBlock(REASONING, "signature", "s" * 100),
+    ],
+)
+def test_names_ids_and_opaque_values_count_against_the_cap(event: AnswerEvent) -> None:
+    """What is not text is held in memory too: with its weight, a hundred characters are more than 160."""
+    with pytest.raises(UpstreamMalformed, match="answer over limit"):
+        screen(cap=160, opaque=True).feed([event])
+
+
+def test_an_opaque_block_of_the_open_stretch_does_not_end_it() -> None:
+    """A signature belongs to the reasoning before it: the stretch goes on. One of another block is a change, and ends it."""
+    machine = screen(opaque=True)
+    (first,) = machine.feed([text(REASONING, "a"), OpaqueBlock(REASONING, "signature", "s")])
+    assert not first.final
+    other = screen(opaque=True)
+    (second,) = other.feed([text(REASONING, "a"), OpaqueBlock(ChannelKey(0, Channel.REASONING, 1), "redacted", "r")])
+    assert second.final

@@ -94,6 +94,12 @@ def test_texts_that_the_library_trips_over_are_not_yaml(tmp_path: Path, text: st
     assert fault.message == "is not valid YAML: cannot be parsed"
 
 
+def test_an_anchor_that_is_given_anew_is_no_fault(tmp_path: Path) -> None:
+    """YAML allows it: an alias means the anchor before it, and nothing is written to standard error."""
+    found = read(write(tmp_path / "a.yaml", "a: &x 1\nb: *x\nc: &x 2\nd: *x\n"))
+    assert (found.data, found.faults) == ({"a": 1, "b": 1, "c": 2, "d": 2}, ())
+
+
 def test_a_yaml_bomb_is_refused_in_bounded_work(tmp_path: Path) -> None:
     """Aliases that multiply end at the cap, with one word about it."""
     rows = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
