@@ -27,6 +27,7 @@ from gateway.exchange import (
     TextDelta,
     ToolCallStart,
 )
+from gateway.screening import Screening
 from gateway.screening.calls import ARGUMENT_BYTES
 from gateway.screening.choice import PARTS, SWITCHES, Choice, Roster
 from gateway.screening.parts import CARRY, Part
@@ -246,3 +247,24 @@ def test_an_opaque_block_of_the_open_stretch_does_not_end_it() -> None:
     other = screen(opaque=True)
     (second,) = other.feed([text(REASONING, "a"), OpaqueBlock(ChannelKey(0, Channel.REASONING, 1), "redacted", "r")])
     assert second.final
+
+
+def test_an_answer_may_begin_with_an_opaque_block() -> None:
+    """Redacted thinking before any text leaves in its turn."""
+    redacted = OpaqueBlock(REASONING, "redacted", "r")
+    out = pass_through(screen(opaque=True), redacted, text(CONTENT, "a"), STOP, AnswerEnd())
+    assert out == (redacted, text(CONTENT, "a"), STOP, AnswerEnd())
+
+
+def test_an_answer_that_alternates_without_end_is_held_and_not_refused() -> None:
+    """Beyond the changes that end a stretch, text goes on in the open one: more changes than an answer may have parts are fine."""
+    events = [text((CONTENT, REASONING)[turn % 2], "x") for turn in range(PARTS + 2 * SWITCHES)]
+    out = pass_through(screen(), *events, STOP, AnswerEnd())
+    assert sum(len(event.text) for event in out if isinstance(event, TextDelta)) == len(events)
+
+
+def test_opaque_blocks_are_dropped_unless_they_may_leave() -> None:
+    """Nobody can judge them, so letting them out has to be said."""
+    machine = Screening(("rules",), hold=Hold.ADAPTIVE, cap=1000)
+    out = pass_through(machine, OpaqueBlock(REASONING, "redacted", "r"), text(CONTENT, "a"), STOP, AnswerEnd())
+    assert out == (text(CONTENT, "a"), STOP, AnswerEnd())
