@@ -27,7 +27,7 @@ from gateway.exchange import (
     TextDelta,
     ToolCallStart,
 )
-from gateway.screening import Screening
+from gateway.screening import Nonsense, Screening
 from gateway.screening.calls import ARGUMENT_BYTES
 from gateway.screening.choice import PARTS, SWITCHES, Choice, Roster
 from gateway.screening.parts import CARRY, Part
@@ -268,3 +268,13 @@ def test_opaque_blocks_are_dropped_unless_they_may_leave() -> None:
     machine = Screening(("rules",), hold=Hold.ADAPTIVE, cap=1000)
     out = pass_through(machine, OpaqueBlock(REASONING, "redacted", "r"), text(CONTENT, "a"), STOP, AnswerEnd())
     assert out == (text(CONTENT, "a"), STOP, AnswerEnd())
+
+
+def test_nonsense_says_what_it_was() -> None:
+    """The exception and the record of it name what a judge got wrong."""
+    machine = screen()
+    (piece,) = machine.feed([text(CONTENT, "a")])
+    with pytest.raises(Nonsense, match=r"^unknown group, channel or frontier$"):
+        machine.report("nobody", Judgement(piece.key, 1, allow("x")))
+    assert machine.verdict is not None
+    assert machine.verdict.detail == "unknown group, channel or frontier"
