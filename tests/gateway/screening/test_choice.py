@@ -277,4 +277,4 @@ def test_nonsense_says_what_it_was() -> None:
     with pytest.raises(Nonsense, match=r"^unknown group, channel or frontier$"):
         machine.report("nobody", Judgement(piece.key, 1, allow("x")))
     assert machine.verdict is not None
-    assert machine.verdict.detail == "unknown group, channel or frontier"
+    assert (machine.verdict.control, machine.verdict.detail) == ("x", "unknown group, channel or frontier")
