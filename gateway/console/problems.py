@@ -14,7 +14,9 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.code = code
-        self.detail = detail
+        self.detail = detail.encode(
+            "utf-8", "replace"
+        ).decode()  # it may quote a lone surrogate, which no answer can hold
 
     def response(self) -> JSONResponse:
         """The problem document."""

@@ -22,6 +22,8 @@ Loc = tuple[str | int, ...]
 MAX_BYTES = 4 << 20
 MAX_NODES = 200_000  # aliases can make a small file large
 MAX_DEPTH = 32
+# What the YAML library raises beside its own errors, for texts such as ``!!int ''``, ``"\\UFFFFFFFF"`` and ``%YAML 1.99``.
+STUMBLES = (YAMLError, ValueError, ArithmeticError, LookupError, AssertionError, TypeError, AttributeError)
 TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "timestamp"))
 
 
@@ -67,12 +69,13 @@ def read(path: Path) -> Document:
     """Parse a YAML file. Raises ConfigInvalid when it cannot be read or is not YAML; other faults stand in the document."""
     text = _text(path)
     yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False  # a name may be given anew; the library would write a warning to stderr
     try:
         root = yaml.compose(text)
-    except YAMLError as error:
-        raise ConfigInvalid([_syntax(path, error)]) from error
     except RecursionError as error:
         raise ConfigInvalid([Fault(str(path), 0, 0, "", "is nested too deeply")]) from error
+    except STUMBLES as error:
+        raise ConfigInvalid([_syntax(path, error)]) from error
     reader = _Nodes(str(path), yaml)
     data = reader.plain(root, ()) if root is not None else None
     return Document(str(path), data, reader.places, tuple(reader.faults))
@@ -91,7 +94,7 @@ def _text(path: Path) -> str:
         raise ConfigInvalid([Fault(str(path), 0, 0, "", "cannot be read: is not UTF-8 text")]) from error
 
 
-def _syntax(path: Path, error: YAMLError) -> Fault:
+def _syntax(path: Path, error: Exception) -> Fault:
     mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     reason = error.reason if isinstance(error, ReaderError) else getattr(error, "problem", None)
@@ -144,7 +147,7 @@ class _Nodes:
             return self._refuse(node, loc, f"has a tag that has no meaning here: {tag}")
         try:
             return self._constructor.construct_object(node, deep=True)
-        except (ValueError, YAMLError):
+        except STUMBLES:
             return self._refuse(node, loc, "is not a value of its kind, such as a date that does not exist")
 
     def _refuse(self, node: Node, loc: Loc, message: str) -> None:

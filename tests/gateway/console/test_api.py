@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import stat
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 from support.canary import CANARY
 from support.running import Running
@@ -296,3 +299,45 @@ def test_the_metrics_token_is_a_file_for_its_owner(shared: Running) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert re.fullmatch(r"[0-9a-f]{64}", file.read_text().strip())
     assert file.read_text().strip() != shared.token
+
+
+KEYS = [
+    "level",
+    "owner",
+    "reason",
+    "text",
+    "model",
+    "id",
+    "category",
+    "direction",
+    "match",
+    "literal",
+    "pattern",
+    "action",
+    "expires",
+]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()), max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inner),
+    max_leaves=8,
+)
+RESOURCES = [(method, path) for method, path in PATHS if method == "POST" or path == BRAKES]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    resource=st.sampled_from(RESOURCES),
+    body=VALUES.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=20),
+    extra=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3),
+    named=st.booleans(),
+)
+def test_any_body_is_answered(
+    call: Call, resource: tuple[str, str], body: bytes, extra: dict[str, object], named: bool
+) -> None:
+    """Whatever an operator's script sends, half characters too: an answer or a problem, and never a fault of ours."""
+    known = {"/screen": {"text": "x"}, "/rules": RULE}.get(resource[1], RAISE)
+    content = json.dumps({**known, **extra}).encode() if named and extra else body
+    answer = call(*resource, content=content)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        is_problem(answer, answer.status_code, answer.json()["code"])

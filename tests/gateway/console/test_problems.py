@@ -27,3 +27,9 @@ def test_a_problem_is_its_own_answer(status: int, title: str) -> None:
 def test_a_missing_token_names_the_scheme() -> None:
     """401 comes with the challenge that HTTP asks for."""
     assert Problem(401, "token_required", "x").response().headers["www-authenticate"] == "Bearer"
+
+
+def test_a_detail_that_quotes_half_a_character_can_be_sent() -> None:
+    """JSON lets clients write lone surrogates; where a detail quotes one, the answer is still the problem and not a 500."""
+    answer = Problem(404, "unknown_model", 'no model is registered as "\ud800"').response()
+    assert json.loads(bytes(answer.body))["detail"] == 'no model is registered as "?"'

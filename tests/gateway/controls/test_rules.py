@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.canary import CANARY, CANARY_RULES, DISGUISES, rule
 from support.control_conformance import (
     Case,
@@ -77,3 +79,18 @@ def test_the_example_rule_is_the_canary() -> None:
     """The example file that ships with the configuration holds the documented rule."""
     text = (Path(__file__).parents[3] / "config/rules/example.yaml").read_text()
     assert f'literal: "{CANARY}"' in text
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(max_size=16) | st.text("ab²٣1,{}()[]|?*+\\^$.-:<P>i\u200bΣ", max_size=24), st.booleans())
+def test_any_text_makes_a_rule_or_the_typed_error(text: str, is_literal: bool) -> None:
+    """Whatever an operator writes as a literal or a pattern is enforceable as written, or refused by the rule's name."""
+    made = rule("rr-3", literal=text) if is_literal else rule("rr-3", pattern=text)
+    try:
+        validate(made)
+    except RuleError as error:
+        refused = str(error)
+    else:
+        refused = ""
+        assert expected_hits(made, benign()) >= 0
+    assert not refused or "rr-3" in refused

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -71,3 +72,13 @@ def test_no_match_is_longer_than_its_span(pattern: str, text: str) -> None:
     assert span is not None
     assert all(found.end() - found.start() <= span for found in re2.compile(pattern, options).finditer(text))
     assert all(found.end() - found.start() <= span for found in re.finditer(pattern, text))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(max_size=16) | st.text("ab²٣1,{}()[]|?*+\\^$.-:<P>i", max_size=24))
+def test_any_pattern_that_compiles_has_a_span_or_none(pattern: str) -> None:
+    """Whatever an operator writes that RE2 takes: a whole number, None for a pattern without a bound, or the typed objection."""
+    with contextlib.suppress(PatternNotSupported, re2.error):
+        re2.compile(pattern)
+        span = longest_span(pattern)
+        assert span is None or span >= 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.ledger_chains import Chain
 
 from gateway.ledger import verify as room
@@ -183,3 +186,30 @@ def test_a_broken_beginning_is_not_taken_for_a_pruned_one(tmp_path: Path) -> Non
     messages = [fault.message for fault in verify_chain(tmp_path / "r1", None).faults]
     assert len(messages) == 2
     assert "does not continue" in messages[1]
+
+
+@given(st.integers(0, 2000), st.integers(0, 3), st.binary(max_size=40))
+@settings(max_examples=80, deadline=None)
+def test_any_damage_is_a_fault_and_never_a_crash(at: int, length: int, patch: bytes) -> None:
+    """Bytes of a segment that are changed, cut out or put in are told as a fault, or as a torn last line; nothing else is raised."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        heads = write_chain(root, 6, per_file=6)
+        path = segment(root / "r1", 0)
+        before = path.read_bytes()
+        at = min(at, len(before))
+        path.write_bytes(before[:at] + patch + before[at + length :])
+        (chain,) = verify(root, {"r1": heads[-1]})
+        assert (chain.ok and chain.torn is None) == (path.read_bytes() == before)
+        assert len(list(export(root))) >= 0
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=80, deadline=None)
+def test_any_bytes_as_a_segment_verify_to_faults(content: bytes) -> None:
+    """A file that was never written by a gateway is told apart from a chain, and is not a crash."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "r1").mkdir()
+        segment(Path(folder) / "r1", 0).write_bytes(content)
+        (chain,) = verify(Path(folder), {})
+        assert chain.ok == (chain.rows == 0)

@@ -22,10 +22,13 @@ from gateway.exchange import (
     ChannelKey,
     Finish,
     FinishReason,
+    OpaqueBlock,
     Piece,
     TextDelta,
     ToolCallStart,
 )
+from gateway.screening import Nonsense, Screening
+from gateway.screening.calls import ARGUMENT_BYTES
 from gateway.screening.choice import PARTS, SWITCHES, Choice, Roster
 from gateway.screening.parts import CARRY, Part
 from gateway.terms import Hold
@@ -209,3 +212,69 @@ def test_a_call_cut_off_by_the_length_limit_is_left_out(arguments: str) -> None:
     left = pass_through(screening, ToolCallStart(CALL, "id", "f"), text(CALL, arguments), finish, AnswerEnd())
     assert left == (finish, AnswerEnd())
     assert screening.held == 0
+
+
+def test_a_tool_call_of_exactly_the_limit_is_judged_and_leaves() -> None:
+    """The limit is the largest call that passes; one byte more is refused."""
+    frame = '{"a":""}'
+    arguments = f'{{"a":"{"x" * (ARGUMENT_BYTES - len(frame))}"}}'
+    machine = screen(cap=1 << 21)
+    out = pass_through(machine, ToolCallStart(CALL, "i", "f"), text(CALL, arguments), STOP, AnswerEnd())
+    assert text(CALL, arguments) in out
+    with pytest.raises(UpstreamMalformed, match="tool call over limit"):
+        screen(cap=1 << 21).feed([ToolCallStart(CALL, "i", "f"), text(CALL, arguments.replace("x", "xx", 1))])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ToolCallStart(CALL, "i", "n" * 100),
+        ToolCallStart(CALL, "i" * 100, "n"),
+        OpaqueBlock(REASONING, "signature", "s" * 100),
+    ],
+)
+def test_names_ids_and_opaque_values_count_against_the_cap(event: AnswerEvent) -> None:
+    """What is not text is held in memory too: with its weight, a hundred characters are more than 160."""
+    with pytest.raises(UpstreamMalformed, match="answer over limit"):
+        screen(cap=160, opaque=True).feed([event])
+
+
+def test_an_opaque_block_of_the_open_stretch_does_not_end_it() -> None:
+    """A signature belongs to the reasoning before it: the stretch goes on. One of another block is a change, and ends it."""
+    machine = screen(opaque=True)
+    (first,) = machine.feed([text(REASONING, "a"), OpaqueBlock(REASONING, "signature", "s")])
+    assert not first.final
+    other = screen(opaque=True)
+    (second,) = other.feed([text(REASONING, "a"), OpaqueBlock(ChannelKey(0, Channel.REASONING, 1), "redacted", "r")])
+    assert second.final
+
+
+def test_an_answer_may_begin_with_an_opaque_block() -> None:
+    """Redacted thinking before any text leaves in its turn."""
+    redacted = OpaqueBlock(REASONING, "redacted", "r")
+    out = pass_through(screen(opaque=True), redacted, text(CONTENT, "a"), STOP, AnswerEnd())
+    assert out == (redacted, text(CONTENT, "a"), STOP, AnswerEnd())
+
+
+def test_an_answer_that_alternates_without_end_is_held_and_not_refused() -> None:
+    """Beyond the changes that end a stretch, text goes on in the open one: more changes than an answer may have parts are fine."""
+    events = [text((CONTENT, REASONING)[turn % 2], "x") for turn in range(PARTS + 2 * SWITCHES)]
+    out = pass_through(screen(), *events, STOP, AnswerEnd())
+    assert sum(len(event.text) for event in out if isinstance(event, TextDelta)) == len(events)
+
+
+def test_opaque_blocks_are_dropped_unless_they_may_leave() -> None:
+    """Nobody can judge them, so letting them out has to be said."""
+    machine = Screening(("rules",), hold=Hold.ADAPTIVE, cap=1000)
+    out = pass_through(machine, OpaqueBlock(REASONING, "redacted", "r"), text(CONTENT, "a"), STOP, AnswerEnd())
+    assert out == (text(CONTENT, "a"), STOP, AnswerEnd())
+
+
+def test_nonsense_says_what_it_was() -> None:
+    """The exception and the record of it name what a judge got wrong."""
+    machine = screen()
+    (piece,) = machine.feed([text(CONTENT, "a")])
+    with pytest.raises(Nonsense, match=r"^unknown group, channel or frontier$"):
+        machine.report("nobody", Judgement(piece.key, 1, allow("x")))
+    assert machine.verdict is not None
+    assert (machine.verdict.control, machine.verdict.detail) == ("x", "unknown group, channel or frontier")

@@ -79,6 +79,27 @@ def test_what_is_not_yaml_is_refused(tmp_path: Path, text: str, place: tuple[int
     assert fault.message.startswith(message)
 
 
+@pytest.mark.parametrize("value", ["!!bool x", "!!bool ''", "!!int ''", "!!float ''", "!!int _", "!!int +"])
+def test_values_that_the_library_trips_over_are_faults(tmp_path: Path, value: str) -> None:
+    """A tagged scalar that is not of its kind is a fault at its place, whatever exception the library has for it."""
+    (fault,) = read(write(tmp_path / "a.yaml", f"k: {value}\n")).faults
+    assert (fault.key, fault.line, fault.column) == ("k", 1, 4)
+    assert fault.message.startswith("is not a value of its kind")
+
+
+@pytest.mark.parametrize("text", ['a: "\\UFFFFFFFF"\n', "%YAML 1.99999999999\n---\na: 1\n"])
+def test_texts_that_the_library_trips_over_are_not_yaml(tmp_path: Path, text: str) -> None:
+    """An escape beyond Unicode and a version that does not exist are faults of the file, not tracebacks."""
+    (fault,) = faults_of(lambda: read(write(tmp_path / "a.yaml", text)))
+    assert fault.message == "is not valid YAML: cannot be parsed"
+
+
+def test_an_anchor_that_is_given_anew_is_no_fault(tmp_path: Path) -> None:
+    """YAML allows it: an alias means the anchor before it, and nothing is written to standard error."""
+    found = read(write(tmp_path / "a.yaml", "a: &x 1\nb: *x\nc: &x 2\nd: *x\n"))
+    assert (found.data, found.faults) == ({"a": 1, "b": 1, "c": 2, "d": 2}, ())
+
+
 def test_a_yaml_bomb_is_refused_in_bounded_work(tmp_path: Path) -> None:
     """Aliases that multiply end at the cap, with one word about it."""
     rows = ["a0: &a0 [x,x,x,x,x,x,x,x,x,x]"]
@@ -117,12 +138,26 @@ def test_a_fault_stands_at_the_nearest_thing_that_is_there() -> None:
     assert dotted(("a", 0, "b", "c")) == "a[0].b.c"
 
 
-@settings(max_examples=150, deadline=None)
-@given(text=st.text(max_size=60) | st.text(alphabet="{}[]:,-&*!|>'\"# \nab1", max_size=40))
+TOKENS = [
+    "a", "b: ", ": ", "- ", "? ", "\n", "\n  ", "[", "]", "{",
+    "}", ", ", "&x ", "*x", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!str ",
+    "!!null ", "!!set ", "!x ", "''", '"', "'", "|", ">", "|9\n", "#", "---\n", "...\n", "%YAML 1.1\n", "%TAG ! x\n",
+    "<<: ", "=", "~", "\\U", "\\x",
+    "FFFFFFFF", "0x", "0o", "1_", ":1", "1e9", ".inf", "2027-02-30", "T25:00:00", "+99:99", "0001-01-01T00:00:00+23:59", "\ufeff", "\x85",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    text=st.text(max_size=60)
+    | st.text(alphabet="{}[]:,-&*!|>'\"# \nab1", max_size=40)
+    | st.lists(st.sampled_from(TOKENS), max_size=16).map("".join)
+)
 def test_any_text_is_data_or_typed_faults(text: str) -> None:
-    """No text makes reading raise anything but ConfigInvalid."""
+    """No text makes reading raise anything but ConfigInvalid; what it gives has a place in the file for every fault."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".yaml") as file:
         file.write(text)
         file.flush()
         with contextlib.suppress(ConfigInvalid):
-            assert isinstance(read(Path(file.name)), Document)
+            document = read(Path(file.name))
+            assert all(fault.line > 0 and fault.file == file.name for fault in document.faults)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.config_files import faults_of
 
 from gateway.exchange import Direction
 from gateway.settings.documents import Document
+from gateway.settings.faults import ConfigInvalid
 from gateway.settings.findings import validate
 from gateway.settings.ladder import read_levels
 from gateway.settings.levels import BELOW_ALL, LevelFile, MergedLevel
@@ -66,3 +69,60 @@ def test_every_level_judges_both_halves() -> None:
     """No built-in level has an empty chain in either direction."""
     for level in read_levels(builtin_dir() / "levels"):
         assert {group.direction for group in level.groups} == set(Direction)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.dates()
+    | st.sampled_from(["adaptive", "refuse", "input", "deployment", "rules", "media"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "asl",
+                    "summary",
+                    "serving",
+                    "groups",
+                    "thresholds",
+                    "shadow",
+                    "refuse",
+                    "hold",
+                    "name",
+                    "members",
+                    "standard",
+                    "direction",
+                ]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(
+    VALUES
+    | st.fixed_dictionaries(
+        {"asl": VALUES, "summary": st.just("s")},
+        optional={"groups": st.lists(VALUES | st.just(GROUP), max_size=3), "refuse": VALUES, "thresholds": VALUES},
+    )
+)
+def test_any_data_is_a_level_or_faults(data: object) -> None:
+    """Whatever stands in a level file: a level in its range whose groups have members, or ConfigInvalid with at least one fault."""
+    try:
+        level = validate(LevelFile, Document("f", data))
+    except ConfigInvalid as error:
+        told = error.faults
+    else:
+        told = ()
+        assert 1 <= level.asl <= 5
+        assert all(group.members for group in level.groups)
+    assert told or data

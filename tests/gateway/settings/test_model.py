@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as options
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.config_files import faults_of, model, settings
 
@@ -13,10 +17,12 @@ from gateway.settings.faults import ConfigInvalid
 from gateway.settings.findings import validate
 from gateway.settings.model import (
     DIALECTS,
+    UNITS,
     AdminListener,
     Deadlines,
     LimitSettings,
     Listener,
+    ModelSettings,
     Secret,
     Settings,
     UpstreamSettings,
@@ -183,3 +189,34 @@ def test_screeners_are_a_number_or_auto(value: object, fits: bool) -> None:
     """A count within bounds; nothing is guessed."""
     served = {"name": "m", "asl": 3, "upstream": {"url": "http://127.0.0.1:9"}}
     assert accepts(Settings, models=[served], screeners=value) == fits
+
+
+TEXTS = st.text(max_size=24) | st.text("0123456789 KMGiB.-+:[]/@?#httpslocalhost_٣²", max_size=24)
+
+
+@options(max_examples=300, deadline=None)
+@given(TEXTS, TEXTS, TEXTS, st.one_of(TEXTS, st.integers(-9, 9), st.booleans(), st.none(), st.floats()))
+def test_any_value_is_taken_or_a_fault(size: str, address: str, url: str, asl: object) -> None:
+    """Sizes, addresses, origins and levels are total: a value of the right range, or ConfigInvalid that names the key."""
+    for kind, key, value in (
+        (LimitSettings, "body", size),
+        (Listener, "address", address),
+        (UpstreamSettings, "url", url),
+    ):
+        accepts(kind, **{key: value})
+    with contextlib.suppress(ConfigInvalid):
+        taken = validate(ModelSettings, Document("f", {"name": "m", "asl": asl, "upstream": {"url": "http://h"}})).asl
+        assert type(taken) is int
+        assert 1 <= taken <= 5
+
+
+@given(st.integers(1, 10**12 - 1), st.sampled_from(list(UNITS.items())), st.sampled_from(["", " ", "  "]))
+def test_a_size_is_its_number_times_its_unit(number: int, unit: tuple[str, int], gap: str) -> None:
+    """Every number in every unit is read exactly."""
+    assert validate(LimitSettings, Document("f", {"body": f"{number}{gap}{unit[0]}"})).body == number * unit[1]
+
+
+@given(st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True) | st.just("[::1]"), st.integers(0, 99_999))
+def test_an_address_is_taken_exactly_up_to_the_last_port(host: str, port: int) -> None:
+    """Host and port are taken if and only if the port exists."""
+    assert accepts(Listener, address=f"{host}:{port}") == (port <= 65_535)

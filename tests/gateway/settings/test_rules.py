@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.config_files import faults_of, lines_of, write
 
 from gateway.exchange import Direction
+from gateway.settings.faults import ConfigInvalid
 from gateway.settings.rules import RuleEntry, from_rule, read_rules, rule_from
 from gateway.terms import Rule
 
@@ -119,3 +121,36 @@ def test_an_empty_file_is_a_fault(tmp_path: Path) -> None:
 def test_the_shape_knows_its_fields() -> None:
     """The published form has exactly the keys of the contract."""
     assert set(RuleEntry.model_fields) == set(PUBLISHED)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.dates()
+    | st.sampled_from(["both", "block", "cbrn", "rr-1", "2027-01-01", "a{1,3}"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["id", "category", "direction", "match", "literal", "pattern", "action", "expires", "reason", "rules"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None)
+@given(VALUES, st.dictionaries(st.sampled_from(sorted(PUBLISHED)), VALUES, max_size=2))
+def test_any_data_is_a_rule_or_faults(data: object, change: dict[str, object]) -> None:
+    """Whatever is sent or written as a rule: a rule that survives the round trip, or ConfigInvalid."""
+    for given_form in (data, {**PUBLISHED, **change}):
+        with contextlib.suppress(ConfigInvalid):
+            rule = rule_from(given_form, "x")
+            assert rule_from(from_rule(rule), "x") == rule

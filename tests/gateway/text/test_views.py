@@ -3,12 +3,14 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.canary import CANARY, DISGUISES
 from support.control_values import leaf
 
 from gateway.exchange import Origin
 from gateway.text.skeleton import skeleton
-from gateway.text.views import DEPTH, View, exchange_views, joined_views, views
+from gateway.text.views import DEPTH, EXPANSION, View, exchange_views, joined_views, views
 
 
 def test_plain_text_has_one_view() -> None:
@@ -69,3 +71,18 @@ def test_what_is_encoded_across_parts_is_decoded() -> None:
     run = base64.b64encode(CANARY.encode()).decode()
     leaves = [leaf(run[:15], "messages[0].content[0].text"), leaf(run[15:], "messages[0].content[1].text")]
     assert CANARY in [reading.view.text for reading in joined_views(leaves)]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=30) | st.text("Ab1+/=%4 \\x&#;\u200b\ufdfa", max_size=40), max_size=5))
+def test_any_texts_have_bounded_views(texts: list[str]) -> None:
+    """Every leaf is read as it stands, first; there are few views, none much longer than its source; joined ones hold everything."""
+    for text in texts:
+        found = views(text)
+        assert (found[0].name, found[0].text) == ("original", text)
+        assert len(found) <= 1 + DEPTH
+        assert all(len(view.text) <= max(1, EXPANSION * len(text)) for view in found)
+    leaves = [leaf(text, f"messages[{place}].content") for place, text in enumerate(texts)]
+    readings = list(exchange_views(leaves))
+    assert [reading.view.text for reading in readings if reading.view.name == "original"] == texts
+    assert len(texts) < 2 or "".join(texts) in [reading.view.text for reading in readings]

@@ -70,3 +70,10 @@ def test_the_finish_comes_once() -> None:
     for reason in ("end_turn", "new"):
         with pytest.raises(UpstreamMalformed):
             list(made.finish(reason, None))
+
+
+@pytest.mark.parametrize(("given", "name"), [("two words", "f"), ("", "f"), ("c" * 129, "f"), ("c", "")])
+def test_a_call_needs_a_proper_id_and_a_name(given: str, name: str) -> None:
+    """Each is enough to refuse: an id that could hold words would reach the client unjudged."""
+    with pytest.raises(UpstreamMalformed, match="no proper id or no name"):
+        list(blocks().open(BlockShape("tool_use", id=given, name=name))[1])

@@ -9,10 +9,10 @@ from anthropic.types import MessageCreateParams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from support.anthropic_proof import unproven
 
 from gateway.errors import BadRequest, TooLarge
 from gateway.exchange import Exchange, Feature, Origin, Use
-from gateway.wire.anthropic_content import PLACES
 from gateway.wire.anthropic_request import FIELDS, parse
 from gateway.wire.base import WireLimits
 from gateway.wire.node import plain
@@ -95,22 +95,6 @@ FULL: dict[str, Any] = {
     "cache_control": {"type": "ephemeral"},
     "stream": True,
 }
-# Written down apart from the parser: what may stand in the vetted tree without being a leaf.
-ENUMERATED = {
-    "type": {
-        *PLACES, "base64", "content", "ephemeral", "custom", "direct", "tool", "auto", "any", "none", "enabled", "disabled",
-        "adaptive", "between_tools", "json_schema",
-    },
-    "role": {"user", "assistant", "system"},
-    "media_type": {"image/jpeg", "image/png", "image/gif", "image/webp", "application/pdf", "text/plain"},
-    "ttl": {"5m", "1h"},
-    "display": {"summarized", "omitted"},
-    "effort": {"low", "medium", "high", "xhigh", "max"},
-    "service_tier": {"auto", "standard_only"},
-    "allowed_callers": {"direct"},
-}  # fmt: skip
-CHECKED = {"id", "tool_use_id", "signature", "data"}
-FREE = {"input", "input_schema", "input_examples", "schema"}
 
 
 def read(body: dict[str, Any], limits: WireLimits = LIMITS) -> Exchange:
@@ -127,20 +111,6 @@ def attempt(body: dict[str, Any]) -> tuple[Exchange | None, str]:
 
 def with_messages(*messages: dict[str, Any], **more: Any) -> Exchange:
     return read({"model": "m", "max_tokens": 1, "messages": list(messages), **more})
-
-
-def unproven(tree: Any, leaves: set[str], key: str = "", *, free: bool = False) -> list[str]:
-    """Strings of a tree that are no leaf, no enumerated value and no pattern-checked id."""
-    if isinstance(tree, dict):
-        bad = [name for name in tree if free and name not in leaves]
-        return bad + [
-            s for name, value in tree.items() for s in unproven(value, leaves, name, free=free or name in FREE)
-        ]
-    if isinstance(tree, list):
-        return [string for item in tree for string in unproven(item, leaves, key, free=free)]
-    if not isinstance(tree, str) or tree in leaves or (not free and tree in ENUMERATED.get(key, ())):
-        return []
-    return [] if not free and key in CHECKED and re.fullmatch(r"[A-Za-z0-9+/=_.:-]*", tree) else [tree]
 
 
 def test_the_fullest_request_is_one_of_the_sdk() -> None:

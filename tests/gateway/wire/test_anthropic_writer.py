@@ -342,3 +342,16 @@ def test_a_client_without_threads_is_told_in_the_apis_words() -> None:
     error = BadRequest("thread: this field is not supported", param="thread")
     assert error_body(error)["error"]["details"] == {"error_code": "thread_unsupported_request"}
     assert "details" not in error_body(BadRequest("no", param="container"))["error"]
+
+
+def test_the_start_of_a_stream_counts_the_prompt_alone() -> None:
+    """``message_start`` tells what was read, from a cache or not; nothing has been written yet."""
+    made = writer()
+    made.encode(Usage(10, 25, 4))
+    data = made.encode(TextDelta(TEXT, "x")).split(b"data: ", 1)[1].split(b"\n", 1)[0]
+    assert json.loads(data)["message"]["usage"] == {
+        "input_tokens": 6,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 4,
+        "output_tokens": 0,
+    }

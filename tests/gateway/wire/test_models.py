@@ -40,3 +40,9 @@ def test_no_models() -> None:
     assert json.loads(models_page((), anthropic=False).body) == {"object": "list", "data": []}
     empty = {"data": [], "has_more": False, "first_id": None, "last_id": None}
     assert json.loads(models_page((), anthropic=True).body) == empty
+
+
+def test_a_page_ends_with_its_last_model() -> None:
+    """``last_id`` is the last of all, not the second."""
+    body = json.loads(models_page([("a", 0), ("b", 0), ("c", 0)], anthropic=True).body)
+    assert (body["first_id"], body["last_id"]) == ("a", "c")
