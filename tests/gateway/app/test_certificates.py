@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from time import time
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.certificates import Authority, Pair, authority, encrypted
 
 from gateway.app.certificates import digest_of, faults_of, read_identity
-from gateway.settings.faults import ConfigInvalid
+from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.load import load
 from gateway.settings.model import Tls
 
@@ -149,3 +152,37 @@ def test_all_faults_of_all_listeners_come_at_once(ca: Authority, tmp_path: Path)
         "admin.tls.cert",
         "admin.tls.key",
     ]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    where=st.sampled_from(["cert", "key"]),
+    at=st.integers(0, 4000),
+    cut=st.integers(0, 200),
+    new=st.binary(max_size=60)
+    | st.sampled_from([b"-----BEGIN CERTIFICATE-----\n", b"-----END PRIVATE KEY-----\n", b"\x00"]),
+)
+def test_any_damage_is_an_identity_or_a_named_fault(
+    damaged: tuple[Pair, Pair], where: str, at: int, cut: int, new: bytes
+) -> None:
+    """Half-written, mixed up or rotten files: an identity all the same, or faults with file and key; never another exception."""
+    sound, spoilt = damaged
+    for name in ("cert", "key"):
+        data = getattr(sound, name).read_bytes()
+        place = at % (len(data) + 1)
+        getattr(spoilt, name).write_bytes(data[:place] + new + data[place + cut :] if name == where else data)
+    faults: list[Fault] = []
+    try:
+        certificate = read_identity(tls(spoilt), "listen.tls").certificate
+    except ConfigInvalid as error:
+        certificate, faults = "", error.faults
+    assert bool(faults) is not ("BEGIN CERTIFICATE" in certificate)
+    assert {one.file for one in faults} <= {str(spoilt.cert), str(spoilt.key)}
+    assert all(one.key.startswith("listen.tls") for one in faults)
+
+
+@pytest.fixture
+def damaged(ca: Authority, tmp_path: Path) -> tuple[Pair, Pair]:
+    """A sound pair, and the names of the files that a test spoils."""
+    sound = ca.server()
+    return sound, replace(sound, cert=tmp_path / "spoilt.pem", key=tmp_path / "spoilt.key")
