@@ -86,7 +86,10 @@ def _draw_key(name: str, seed: int) -> str:
 
 def write_sheet(texts: Sequence[Authored], out: Path) -> None:
     """An empty sheet, and beside it the texts to be read, as ``.texts.jsonl``: ids, languages and texts, no labels, no authors."""
-    empty = {"rulings": [ruling.value for ruling in Ruling], "readings": {one.row.id.split("-")[-1]: "" for one in texts}}
+    empty = {
+        "rulings": [ruling.value for ruling in Ruling],
+        "readings": {one.row.id.split("-")[-1]: "" for one in texts},
+    }
     rows = [{"id": one.row.id.split("-")[-1], "lang": one.row.lang, "text": one.row.text} for one in texts]
     out.write_text(json.dumps(empty, indent=1) + "\n")
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
