@@ -32,7 +32,8 @@ class Row:
     genre: str = ""
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file, plain or gzip. Raises DataError."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return content.decode().split("\n")
@@ -43,7 +44,7 @@ def _lines(path: Path) -> list[str]:
 def read_rows(path: Path) -> list[Row]:
     """All rows of a file. Raises DataError."""
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
