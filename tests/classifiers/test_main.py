@@ -27,7 +27,7 @@ def test_evaluate_reports_recall_and_flags(tmp_path: Path, capsys: pytest.Captur
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["evaluate", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out")]) == 0
-    assert "| cbrn.block | cbrn_harmful | all | all | 1/1" in capsys.readouterr().out
+    assert "| cbrn_harmful | 1/1 = 100.00%" in capsys.readouterr().out
     lines = json.loads((tmp_path / "out" / "report.json").read_text())["lines"]
     assert {(line["label"], line["hits"], line["total"]) for line in lines if line["threshold"] == "cbrn.block"} == {
         ("cbrn_harmful", 1, 1),
