@@ -4,6 +4,7 @@ Examples::
 
     python -m classifiers export                                  the int8 encoder, from the pinned wheel
     python -m classifiers train --data DATA                       the head, the thresholds and the card
+    python -m classifiers distil --data DATA                      stage zero, from what the encoder says
     python -m classifiers evaluate DATA/benign_general.jsonl.gz   recall and flag rates of the shipped classifier
 """
 
@@ -34,6 +35,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     train.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
     train.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
     train.add_argument("--cache", type=Path, default=Path(".cache/embeddings"))
+    distil = commands.add_parser("distil", help="add stage zero to a folder of weights and rewrite its card")
+    distil.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
+    distil.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
+    distil.add_argument("--cache", type=Path, default=Path(".cache/lessons"))
+    distil.add_argument(
+        "--authored", type=Path, default=None, help="the folder of the authored texts, if not the project's"
+    )
     evaluate = commands.add_parser("evaluate", help="recall and flag rates with exact intervals")
     evaluate.add_argument("data", type=Path, nargs="+", help="JSON lines, plain or gzip")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
@@ -58,6 +66,14 @@ def _train(options: argparse.Namespace) -> str:
     return f"card.json has sha256 {digest}; the catalogue must pin it"
 
 
+def _distil(options: argparse.Namespace) -> str:
+    from classifiers.train.authored import FOLDER
+    from classifiers.train.distil import Plan, distil
+
+    digest = distil(Plan(options.data, options.out, options.cache, options.authored or FOLDER))
+    return f"card.json has sha256 {digest}; the catalogue must pin it"
+
+
 def _evaluate(options: argparse.Namespace) -> str:
     rows = read_all(options.data)
     if options.labels == "re-read":
@@ -70,7 +86,7 @@ def _evaluate(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    command = {"export": _export, "train": _train, "evaluate": _evaluate}[options.command]
+    command = {"export": _export, "train": _train, "distil": _distil, "evaluate": _evaluate}[options.command]
     try:
         sys.stdout.write(command(options) + "\n")
     except (ClassifierError, DataError) as error:
