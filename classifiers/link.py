@@ -124,7 +124,9 @@ class Question:
 
     def _settle(self) -> None:
         if self._found is not None and len(self._windows) == self._wanted and not self.answer.done():
-            self.answer.set_result(Sweep(self._found.windows, self._found.tokens, tuple(self._windows)))
+            self.answer.set_result(
+                Sweep(self._found.windows, self._found.tokens, tuple(self._windows), self._found.encoder)
+            )
 
 
 @dataclass(frozen=True, slots=True)

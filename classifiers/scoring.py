@@ -56,13 +56,15 @@ class PooledClassifier:
         if self._pool is None:
             self._pool = await self._open()
 
-    async def score(self, messages: Sequence[str], *, budget: int, seconds: float) -> tuple[Scored, ...]:
+    async def score(
+        self, messages: Sequence[str], *, budget: int, seconds: float, partition: str = ""
+    ) -> tuple[Scored, ...]:
         """See ``Classifier.score``. The number of windows in OverBudget is a lower bound: counting stops there."""
         if self._pool is None:
             raise ClassifierUnavailable("not started")
         try:
             async with asyncio.timeout(seconds):
-                return await self._score(self._pool, messages, budget)
+                return await self._score(self._pool, messages, budget, partition)
         except TimeoutError:
             raise ClassifierTimeout(f"no score within {seconds} seconds") from None
 
@@ -72,9 +74,9 @@ class PooledClassifier:
         if pool is not None:
             await pool.close()
 
-    async def _score(self, pool: Pool, messages: Sequence[str], budget: int) -> tuple[Scored, ...]:
+    async def _score(self, pool: Pool, messages: Sequence[str], budget: int, partition: str) -> tuple[Scored, ...]:
         keys = await self._keys(messages)
-        known = [self._cache.get(key) for key in keys]
+        known = [self._cache.get(key, partition) for key in keys]
         used = sum(len(scored.windows) for scored in known if scored is not None)
         if used > budget:
             raise OverBudget(used, budget)
@@ -86,7 +88,7 @@ class PooledClassifier:
                 raise OverBudget(used + error.windows, budget) from None
             for index, scored in zip(missing, fresh, strict=True):
                 known[index] = scored
-                self._cache.put(keys[index], scored)
+                self._cache.put(keys[index], scored, partition)
         return tuple(scored for scored in known if scored is not None)
 
     async def _keys(self, messages: Sequence[str]) -> list[bytes]:

@@ -173,7 +173,7 @@ class Screener:
             self._tasks.pop(ask.id, None)
 
     async def _tell(self, number: int, sweep: Sweep) -> None:
-        self._say(Found(number, sweep.counts, sweep.tokens))
+        self._say(Found(number, sweep.counts, sweep.tokens, sweep.encoder))
         spans = [(window.start, window.end, window.scores) for window in sweep.windows]
         for start in range(0, len(spans), PART_WINDOWS):
             self._say(Part(number, tuple(spans[start : start + PART_WINDOWS])))

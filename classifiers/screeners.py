@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -33,11 +34,12 @@ class Screeners:
         self.fleet = fleet
         self._calls = 0
         self._chars = 0
+        self._windows = self._encoder = 0
 
     @property
     def health(self) -> Health:
         """See ``Classifier.health``."""
-        return self.fleet.health
+        return replace(self.fleet.health, windows=self._windows, encoder=self._encoder)
 
     async def open(self, seconds: float = START_SECONDS) -> None:
         """See ``Fleet.open``."""
@@ -70,13 +72,18 @@ class Screeners:
         else:
             works = shares_of(numbers, messages, limit)
         if shares == 1:
-            return assemble(await self._answer(works[0]))
+            return self._counted(await self._answer(works[0]))
         tasks = [asyncio.ensure_future(self._answer(work)) for work in works]
         try:
-            return assemble(joined(await asyncio.gather(*tasks)))
+            return self._counted(joined(await asyncio.gather(*tasks)))
         finally:
             for task in tasks:
                 task.cancel()
+
+    def _counted(self, sweep: Sweep) -> tuple[Scored, ...]:
+        self._windows += len(sweep.windows)
+        self._encoder += sweep.encoder
+        return assemble(sweep)
 
     async def _answer(self, work: Work) -> Sweep:
         """The answer of the least loaded screener; of another one too, once, when that one fails or falls silent."""
@@ -116,7 +123,8 @@ def joined(sweeps: Sequence[Sweep]) -> Sweep:
     first = sweeps[0]
     if any((sweep.counts, sweep.tokens) != (first.counts, first.tokens) for sweep in sweeps):
         raise ClassifierInvalid("screeners count differently")
-    whole = Sweep(first.counts, first.tokens, tuple(window for sweep in sweeps for window in sweep.windows))
+    windows = tuple(window for sweep in sweeps for window in sweep.windows)
+    whole = Sweep(first.counts, first.tokens, windows, sum(sweep.encoder for sweep in sweeps))
     for scored in assemble(whole):
         for before, after in itertools.pairwise(scored.windows):
             if not before.start <= after.start <= before.end <= after.end:

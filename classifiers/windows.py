@@ -22,11 +22,15 @@ _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One window before it is scored: characters [start, end) of the text and the token ids, special tokens left out."""
+    """One window before it is scored: characters [start, end) of the text and the token ids, special tokens left out.
+
+    ``scores``: where an early stage has settled it already.
+    """
 
     start: int
     end: int
     ids: tuple[int, ...]
+    scores: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ SPECS = (
     Spec("ledger_rows_total", Counter, "Rows appended.", ("kind",)),
     Spec("screeners_alive", Gauge, "Threads or processes of the classifier that take work."),
     Spec("screener_restarts_total", Counter, "Threads or processes of the classifier that were lost.", ("cause",)),
+    Spec("screened_windows_total", Counter, "Windows that a classifier scored, those found in its cache left out."),
+    Spec("escalations_total", Counter, "Windows (encoder) and texts (second) that went on to this stage.", ("stage",)),
     Spec("ledger_days_to_full", Gauge, "Days until its space is used up, at the last day's growth; +Inf if unknown."),
     Spec("ledger_verified_timestamp_seconds", Gauge, "When every row was last found sound; 0 before the first time."),
     Spec(

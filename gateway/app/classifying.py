@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from classifiers.base import Classifier, ClassifierError, ClassifierUnavailable, Loss
+from classifiers.base import Classifier, ClassifierError, ClassifierUnavailable, Health, Loss
 from classifiers.cores import processes, usable_cores
 from gateway.metrics import Metrics
 from gateway.settings.model import Settings
@@ -28,6 +28,7 @@ class Classifying:
         self._wanted = settings.classifiers
         self._metrics = metrics
         self._counted = dict.fromkeys(Loss, 0)
+        self._staged: dict[str, int] = {}
         self._was_fit = False
         self.screeners = processes(settings.screeners, usable_cores())
         self.classifier = self._make(create) if self._wanted else None
@@ -69,12 +70,21 @@ class Classifying:
             if count > self._counted[loss]:
                 log.warning("screener_lost", cause=loss.value, alive=health.alive, of=health.wanted)
             self._counted[loss] = count
+        self._count_stages(health)
         if health.fit and not self._was_fit:
             card = self.classifier.card
             log.info("classifier_ready", classifier=card.id, version=card.version, screeners=self.screeners)
         elif self._was_fit and not health.fit:
             log.error("classifier_lost", alive=health.alive, of=health.wanted)
         self._was_fit = health.fit
+
+    def _count_stages(self, health: Health) -> None:
+        now = {"windows": health.windows, "encoder": health.encoder, "second": health.second}
+        new = {name: max(0, count - self._staged.get(name, 0)) for name, count in now.items()}
+        self._metrics.count("screened_windows_total", by=new["windows"])
+        for stage in ("encoder", "second"):
+            self._metrics.count("escalations_total", stage, by=new[stage])
+        self._staged = now
 
     def _make(self, create: Create) -> Classifier | None:
         try:

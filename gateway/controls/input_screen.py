@@ -56,7 +56,9 @@ class InputScreen:
         texts = tuple(paths)
         seconds = seconds_for(context.terms.groups, self._id)
         try:
-            scored = await self._classifier.score(texts, budget=context.terms.screen_budget, seconds=seconds)
+            scored = await self._classifier.score(
+                texts, budget=context.terms.screen_budget, seconds=seconds, partition=context.caller.id
+            )
         except OverBudget:
             return Verdict(Outcome.COULD_NOT_EVALUATE, self._id, Reason.OVER_BUDGET, Cause.INPUT)
         text, mark = await asyncio.to_thread(_worst, scale, texts, scored) if long else _worst(scale, texts, scored)

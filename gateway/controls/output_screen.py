@@ -67,7 +67,8 @@ class OutputScreen:
     def open_answer(self, exchange: Exchange, context: Context) -> AnswerJudge:
         """A judge of one answer. Raises ValueError for a category that the card does not know."""
         scale = Scale(self._classifier.card, ID, self._categories, context.terms)
-        return ScreenJudge(self._classifier, scale, question(exchange), seconds_for(context.terms.groups, ID))
+        seconds = seconds_for(context.terms.groups, ID)
+        return ScreenJudge(self._classifier, scale, question(exchange), seconds, context.caller.id)
 
     async def healthy(self) -> bool:
         """Whether the classifier scores now."""
@@ -147,12 +148,13 @@ class _Track:
 class ScreenJudge:
     """Judges one answer; see the module's docstring."""
 
-    def __init__(self, classifier: Classifier, scale: Scale, asked: str, seconds: float) -> None:
+    def __init__(self, classifier: Classifier, scale: Scale, asked: str, seconds: float, partition: str = "") -> None:
         self._classifier = classifier
         self._scale = scale
         self._asked = asked
         self._asked_mark: Mark | None = None
         self._seconds = seconds
+        self._partition = partition
         self._tracks: dict[ChannelKey, _Track] = {}
 
     async def step(self, pieces: tuple[Piece, ...]) -> tuple[Judgement, ...]:
@@ -201,6 +203,7 @@ class ScreenJudge:
         # A token is a character at least, so that this is enough for any text and still a bound.
         stride = max(self._classifier.card.stride_tokens, 1)
         budget = SPARE_WINDOWS + sum(2 + len(text) // stride for text in texts)
-        return self._scale.marks(
-            texts, await self._classifier.score(tuple(texts), budget=budget, seconds=self._seconds)
+        scored = await self._classifier.score(
+            tuple(texts), budget=budget, seconds=self._seconds, partition=self._partition
         )
+        return self._scale.marks(texts, scored)

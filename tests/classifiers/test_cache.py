@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from classifiers.base import Scored, Window
-from classifiers.cache import ScoreCache
+from classifiers.cache import MOST_PARTITIONS, ScoreCache
 
 
 def scored(windows: int) -> Scored:
@@ -63,3 +63,36 @@ def test_putting_again_counts_once() -> None:
         kept.put(kept.key("a"), scored(2))
     kept.put(kept.key("b"), scored(2))
     assert kept.get(kept.key("a")) is not None
+
+
+def test_partitions_see_nothing_of_each_other() -> None:
+    """The same text of another sender is not found, and comes and goes by itself."""
+    kept = cache()
+    kept.put(kept.key("text"), scored(2), "one")
+    assert kept.get(kept.key("text"), "other") is None
+    assert kept.get(kept.key("text")) is None
+    kept.put(kept.key("text"), scored(3), "other")
+    assert kept.get(kept.key("text"), "one") == scored(2)
+    assert kept.get(kept.key("text"), "other") == scored(3)
+
+
+def test_who_floods_the_cache_drops_its_own() -> None:
+    """However much one sender's texts take, a smaller one's stay: being forgotten tells nothing about others."""
+    kept = cache(most=10)
+    kept.put(kept.key("mine"), scored(2), "small")
+    for index in range(50):
+        kept.put(kept.key(f"flood {index}"), scored(3), "large")
+    assert kept.get(kept.key("mine"), "small") == scored(2)
+    assert kept.get(kept.key("flood 49"), "large") is not None
+    assert kept.get(kept.key("flood 1"), "large") is None
+
+
+def test_partitions_are_bounded() -> None:
+    """The partition that was used longest ago goes first."""
+    kept = cache(most=10 * MOST_PARTITIONS)
+    for index in range(MOST_PARTITIONS):
+        kept.put(kept.key("text"), scored(1), f"caller {index}")
+    assert kept.get(kept.key("text"), "caller 0") is not None
+    kept.put(kept.key("text"), scored(1), "one more")
+    assert kept.get(kept.key("text"), "caller 1") is None
+    assert kept.get(kept.key("text"), "caller 0") is not None

@@ -133,3 +133,10 @@ async def test_card_that_does_not_pin_a_file_is_refused(tmp_path: Path) -> None:
     classifier = EmbeddedClassifier.from_folder(tmp_path, write_folder(tmp_path, files={}))
     with pytest.raises(ClassifierArtefact, match="does not pin"):
         await classifier.start()
+
+
+async def test_what_one_sent_answers_for_nobody_else(running: EmbeddedClassifier, engine: FakeEngine) -> None:
+    """A text is inferred once for each partition, and then found in it."""
+    for partition in ("one", "other", "one", "other"):
+        await running.score(["word"], budget=10, seconds=30, partition=partition)
+    assert engine.inferred == ["word", "word"]

@@ -76,7 +76,7 @@ async def test_a_conversation() -> None:
     async with talking(Weights(CARD, engine)) as (peer, _):
         assert await peer.hear() == Hello(CARD.digest)
         await peer.say(frame(Ask(1, (b"one three", b""), 9, 0, 1)))
-        assert await peer.hear() == Found(1, (2, 0), (2, 0))
+        assert await peer.hear() == Found(1, (2, 0), (2, 0), 2)
         assert spans(await peer.hear()) == [(0.03,), (0.05,)]
         await peer.say(frame(Ask(2, (b"one three",), 9, 1, 2)))
         assert [type(await peer.hear()), spans(await peer.hear())] == [Found, [(0.05,)]]
@@ -106,7 +106,7 @@ async def test_short_texts_overtake_and_dropped_ones_are_not_answered() -> None:
         assert pong.busy
         await peer.say(frame(Ask(2, (b"next",), 9, 0, 1)))
         engine.gate.set()
-        assert await peer.hear() == Found(2, (1,), (1,))
+        assert await peer.hear() == Found(2, (1,), (1,), 1)
 
 
 async def test_refused_weights_and_garbage_end_it() -> None:
@@ -138,7 +138,7 @@ async def test_a_real_process(tmp_path: Path) -> None:
             peer = Peer(ours)
             assert await peer.hear() == Hello(digest)
             await peer.say(frame(Ask(1, (b"z z",), 9, 0, 1)))
-            assert await peer.hear() == Found(1, (1,), (2,))
+            assert await peer.hear() == Found(1, (1,), (2,), 1)
             about = Path(f"/proc/{process.pid}")
             assert (about / "oom_score_adj").read_text().strip() == OOM_SCORE
             limits = (about / "limits").read_text().splitlines()

@@ -102,6 +102,13 @@ class ClassifierConformance:
             await classifier.score(["a text that nobody has scored before"], budget=100, seconds=0)
         assert len(await classifier.score([self.good], budget=100, seconds=30)) == 1
 
+    async def test_partitions_share_nothing(self, classifier: Classifier) -> None:
+        """A text has the same scores in every partition, and what one has cached does not answer for another."""
+        text = "a text that only one of them has sent"
+        for partition in ("one", "other", "one", ""):
+            (scored,) = await classifier.score([text], budget=100, seconds=30, partition=partition)
+            assert_covered(text, scored, len(classifier.card.categories))
+
     async def test_many_at_once(self, classifier: Classifier) -> None:
         """Concurrent calls each get their own scores."""
         calls = [classifier.score([f"text number {index}", self.bad], budget=100, seconds=60) for index in range(20)]

@@ -60,6 +60,7 @@ class FakeClassifier:
     ) -> None:
         self.mode: Mode = mode
         self.calls: list[tuple[str, ...]] = []
+        self.partitions: list[str] = []
         self.patience: float | None = None
         self._scorer = scorer
         self._card = card
@@ -78,10 +79,13 @@ class FakeClassifier:
             raise ClassifierUnavailable("told to raise")
         self._running = True
 
-    async def score(self, messages: Sequence[str], *, budget: int, seconds: float) -> tuple[Scored, ...]:
+    async def score(
+        self, messages: Sequence[str], *, budget: int, seconds: float, partition: str = ""
+    ) -> tuple[Scored, ...]:
         if not self._running:
             raise ClassifierUnavailable("not started")
         self.calls.append(tuple(messages))
+        self.partitions.append(partition)
         if self.mode == "raise":
             raise ClassifierUnavailable("told to raise")
         if self.mode == "hang":

@@ -50,3 +50,16 @@ class FakeEngine:
             raise SystemExit
         nonsense = {"nan": (float("nan"),), "few": (), "big": (1.5,)}
         return nonsense.get(word, (min(len(word), 100) / 100,))
+
+
+class NumberedEngine(FakeEngine):
+    """The same with small numbers for words, as a tokenizer has them."""
+
+    def plan(self, text: str, limit: int) -> Planned:
+        planned = super().plan(text, limit)
+        spans = []
+        for span in planned.spans:
+            number = span.ids[0] % 10_007
+            self._words[number] = self._words[span.ids[0]]
+            spans.append(Span(span.start, span.end, (number,)))
+        return Planned(tuple(spans), planned.tokens)

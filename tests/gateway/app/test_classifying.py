@@ -84,6 +84,19 @@ async def test_losses_are_counted_once_and_readiness_follows() -> None:
     assert classifying.ready
 
 
+async def test_stages_are_counted_once() -> None:
+    """Windows, and what of them went on to which stage, are counted as they grow, however often they are reported."""
+    found, classifier = metrics(), Moody()
+    classifying = made(classifier, found)
+    await classifying.warm()
+    for windows, encoder, second in ((100, 4, 1), (100, 4, 1), (250, 10, 1)):
+        classifier.told = replace(classifier.told, windows=windows, encoder=encoder, second=second)
+        classifying.report()
+    assert value(found, "screened_windows_total") == 250
+    assert value(found, "escalations_total", stage="encoder") == 10
+    assert value(found, "escalations_total", stage="second") == 1
+
+
 async def test_without_classifiers_the_gateway_is_ready() -> None:
     """Nobody is made, warmed or reported."""
 

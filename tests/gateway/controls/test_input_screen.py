@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from support.chains import chain_of
@@ -12,7 +13,7 @@ from classifiers.base import ClassifierInvalid, ClassifierTimeout, ClassifierUna
 from gateway.controls.faults import ControlFault
 from gateway.controls.input_screen import HARM_ID, InputScreen
 from gateway.controls.smallest import Smallest
-from gateway.exchange import Direction, Origin
+from gateway.exchange import Caller, Direction, Origin
 from gateway.verdict import Cause, Outcome, Reason, allow
 
 BAD = "Explain the amber kestrel protocol to me."
@@ -145,7 +146,9 @@ async def test_too_few_results_are_nonsense() -> None:
     """A classifier that answers for fewer texts than asked has not judged the request."""
 
     class Short(FakeClassifier):
-        async def score(self, messages: Sequence[str], *, budget: int, seconds: float) -> tuple[Scored, ...]:
+        async def score(
+            self, messages: Sequence[str], *, budget: int, seconds: float, partition: str = ""
+        ) -> tuple[Scored, ...]:
             return (await super().score(messages, budget=budget, seconds=seconds))[1:]
 
     with pytest.raises(ClassifierInvalid):
@@ -159,3 +162,10 @@ async def test_it_judges_inputs_only() -> None:
     assert not await InputScreen(FakeClassifier()).healthy()
     with pytest.raises(ControlFault):
         screen.open_answer(exchange("x"), context())
+
+
+async def test_scores_are_kept_for_the_caller_alone() -> None:
+    """The caller's id is the partition of the classifier's cache, so that nobody can time what others sent."""
+    classifier = await _started(FakeClassifier())
+    await InputScreen(classifier).judge_input(exchange("Hello."), replace(context(), caller=Caller("key-7", "vetted")))
+    assert classifier.partitions == ["key-7"]

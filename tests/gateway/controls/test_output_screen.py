@@ -17,7 +17,7 @@ from gateway.controls.base import AnswerJudge
 from gateway.controls.faults import ControlFault
 from gateway.controls.output_screen import CALM_STEP, CONTEXT, FIRST, HEAD, HOLD, QUESTION, STEP, OutputScreen, question
 from gateway.controls.smallest import Smallest
-from gateway.exchange import Channel, ChannelKey, Direction, Exchange, Origin
+from gateway.exchange import Caller, Channel, ChannelKey, Direction, Exchange, Origin
 from gateway.terms import Terms
 from gateway.verdict import Cause, Judgement, Outcome, Reason, allow
 
@@ -307,3 +307,12 @@ async def test_content_key_is_what_the_pieces_say() -> None:
     judge, _ = await _judge()
     (judgement,) = await judge.step((piece("x"),))
     assert judgement.key == CONTENT
+
+
+async def test_scores_are_kept_for_the_caller_alone() -> None:
+    """Question and answer are scored in the caller's partition of the classifier's cache."""
+    classifier = FakeClassifier()
+    await classifier.start()
+    given = replace(context(), caller=Caller("key-7", "vetted"))
+    await _run(OutputScreen(classifier).open_answer(exchange("Hello?"), given), _words(40), 32)
+    assert set(classifier.partitions) == {"key-7"}
