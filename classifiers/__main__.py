@@ -5,6 +5,8 @@ Examples::
     python -m classifiers export                                  the int8 encoder, from the pinned wheel
     python -m classifiers train --data DATA                       the head, the thresholds and the card
     python -m classifiers evaluate DATA/benign_general.jsonl.gz   recall and flag rates of the shipped classifier
+    python -m classifiers evaluate DATA.jsonl --model guard.toml  the same of any guard (docs/guards.md)
+    python -m classifiers pin FOLDER                              the digests of a model's folder
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from classifiers.base import ClassifierError
 from classifiers.catalogue import MODELS, create
 from classifiers.evaluate.run import relabelled, score_rows, write_report
+from classifiers.guards.folder import pins_of
 from classifiers.rows import DataError, read_all
 from classifiers.train.labels import RELABELS, read_relabels
 
@@ -36,9 +39,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     train.add_argument("--cache", type=Path, default=Path(".cache/embeddings"))
     evaluate = commands.add_parser("evaluate", help="recall and flag rates with exact intervals")
     evaluate.add_argument("data", type=Path, nargs="+", help="JSON lines, plain or gzip")
-    evaluate.add_argument("--model", default=DEFAULT_MODEL)
+    evaluate.add_argument(
+        "--model", default=DEFAULT_MODEL, help="a shipped one, or a guard's file (.toml, docs/guards.md)"
+    )
     evaluate.add_argument("--out", type=Path, default=Path("evaluation"), help="folder for report.md and report.json")
     evaluate.add_argument("--labels", choices=["re-read", "as-given"], default="re-read")
+    pin = commands.add_parser("pin", help="the digests of a model's folder, as a guard's file pins them")
+    pin.add_argument("folder", type=Path)
     return parser.parse_args(arguments)
 
 
@@ -67,10 +74,15 @@ def _evaluate(options: argparse.Namespace) -> str:
     return write_report(options.out, f"{options.model}: evaluation", classifier.card.thresholds, scored)
 
 
+def _pin(options: argparse.Namespace) -> str:
+    pins = pins_of(options.folder)
+    return "\n".join(["[pins]", *(f'"{name}" = "{digest}"' for name, digest in pins.items())])
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    command = {"export": _export, "train": _train, "evaluate": _evaluate}[options.command]
+    command = {"export": _export, "train": _train, "evaluate": _evaluate, "pin": _pin}[options.command]
     try:
         sys.stdout.write(command(options) + "\n")
     except (ClassifierError, DataError) as error:
