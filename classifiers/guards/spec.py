@@ -92,7 +92,7 @@ class Guard:
         if not self.columns:
             raise ValueError("every label counts for nothing")
         if strange := ({*self.thresholds, *filter(None, [self.canary])}) - {*self.columns}:
-            raise ValueError(f"no label stands for {', '.join(sorted(strange))}")
+            raise ValueError(f"no label stands for {', '.join(sorted(strange))}; it finds {', '.join(self.columns)}")
         if not all(0.0 < value <= 1.0 for value in self.thresholds.values()):
             raise ValueError("a threshold is more than 0 and at most 1")
         if not self.good or not self.bad:
