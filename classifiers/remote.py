@@ -39,6 +39,7 @@ REPLY_BYTES: Final = 4 << 20
 WAITING: Final = 1024  # batches that may wait for their turn before more are refused
 PLAN_ON_LOOP_CHARS: Final = 64 * 1024
 RETRYABLE: Final = frozenset({408, 425, 429})  # besides 5xx: about the server, not about the text
+IDLE_SECONDS: Final = 2.0  # servers close idle connections after 5 s, and a request must not meet that
 CANARY_SECONDS: Final = 60.0
 
 
@@ -193,7 +194,8 @@ async def _body(response: httpx.Response) -> bytes:
 
 
 def _transport(guard: Guard) -> httpx.AsyncHTTPTransport:
-    limits = httpx.Limits(max_connections=2 * guard.calls, max_keepalive_connections=2 * guard.calls)
+    most = 2 * guard.calls
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=IDLE_SECONDS)
     try:
         context = ssl.create_default_context(cafile=guard.ca or None)
     except OSError as error:  # ssl.SSLError is one

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from support.classifier_conformance import ClassifierConformance
 
 from classifiers.base import Classifier, ClassifierArtefact, ClassifierInvalid, ClassifierUnavailable, OverBudget
+from classifiers.guards.base import Ask
 from classifiers.guards.folder import pins_of
 from classifiers.guards.spec import Guard
 from classifiers.transformer import GuardEngine, TooLong, TransformerClassifier, load
@@ -215,3 +217,22 @@ async def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ClassifierArtefact, match="not a model"):
         await TransformerClassifier(classes(tmp_path)).start()
+
+
+@pytest.mark.torch
+async def test_a_real_chat_model_is_read_and_refused(tmp_path: Path) -> None:
+    """SmolLM2 answers as itself, with probabilities of its own tokens; said to be a guard it is not used, since it never talks like one."""
+    from support import smollm2
+
+    folder = smollm2.folder(tmp_path / "smollm2")
+    guard = Guard(id="smollm2", kind="transformer", folder=str(folder), pins=pins_of(folder), family="llama-guard")
+    model = cast("Any", load(guard).engine)._model
+    answer = model._answer(Ask(16, chat="What is the capital of France? <|im_end|>"))
+    assert "Paris" in answer.text
+    assert "".join(token.text for token in answer.tokens) == answer.text
+    for token in answer.tokens:
+        assert max(token.candidates, key=token.candidates.__getitem__).strip() == token.text.strip()
+        assert 0.0 < sum(token.candidates.values()) <= 1.001
+    for family in ("llama-guard", "shieldgemma"):
+        with pytest.raises(ClassifierArtefact, match="unknown form"):
+            await TransformerClassifier(replace(guard, family=family)).start()
