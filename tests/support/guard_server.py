@@ -119,6 +119,13 @@ def always(status: int, content: bytes = b"{}") -> Callable[[str, Mapping[str, A
     return lambda path, body: (status, content)
 
 
+class _Quiet(ThreadingHTTPServer):
+    """A caller who leaves is no news."""
+
+    def handle_error(self, *args: Any) -> None:
+        del args
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[GuardServer]:
     """A server on a free port, in a thread."""
@@ -143,7 +150,7 @@ def serving() -> Iterator[GuardServer]:
         def log_message(self, *args: Any) -> None:
             del args
 
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running = _Quiet(("127.0.0.1", 0), Handler)
     running.daemon_threads = True
     thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
