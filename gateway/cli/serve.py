@@ -16,6 +16,7 @@ import uvloop
 
 from gateway.app.certificates import faults_of
 from gateway.app.gateway import Gateway
+from gateway.app.guarding import guard_faults
 from gateway.app.listeners import Addresses
 from gateway.app.logs import configure
 from gateway.app.serving import ListenError
@@ -243,7 +244,13 @@ def check_config(
     Example: asl-gateway check-config gateway.yaml
     """
     known = {control.id for control in controls(None)} | CLASSIFIED
-    faults = check(file, os.environ, known, objection=_objection, further=faults_of)
+    faults = check(
+        file,
+        os.environ,
+        known,
+        objection=_objection,
+        further=lambda settings: [*faults_of(settings), *guard_faults(settings)],
+    )
     if json:
         found = [
             {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from classifiers.base import Classifier
 from gateway.controls.base import Control
 from gateway.controls.halt import Halt
@@ -12,12 +14,14 @@ from gateway.controls.output_screen import OutputScreen
 from gateway.controls.rules import RulesControl
 
 
-def controls(classifier: Classifier | None, rules: RulesControl | None = None) -> tuple[Control, ...]:
-    """All controls, each answering to its magic string. Without a classifier the three screens are absent.
+def controls(
+    classifier: Classifier | None, rules: RulesControl | None = None, guards: Sequence[Control] = ()
+) -> tuple[Control, ...]:
+    """All controls, each but ``guards`` answering to its magic string. Without a classifier the three screens are absent.
 
     ``rules``: for a caller that compiles rule sets ahead of a new snapshot (``RulesControl.prepare``); else one is made.
     """
     listed: list[Control] = [Halt(), rules or RulesControl(), LexiconControl()]
     if classifier is not None:
         listed += [InputScreen(classifier), OutputScreen(classifier), InputScreen(classifier, HARM_ID, ())]
-    return tuple(WithMagic(control) for control in listed)
+    return (*(WithMagic(control) for control in listed), *guards)

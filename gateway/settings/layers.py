@@ -34,7 +34,7 @@ FLAGS: Mapping[Loc, str] = {
     ("models", 0, "asl"): "--asl",
     ("models", 0, "upstream", "url"): "--upstream",
 }
-# Paths that stand in a file are relative to that file; others to the working directory. ``*`` is any model.
+# Paths that stand in a file are relative to that file; others to the working directory. ``*`` is any item.
 PATHS: tuple[tuple[str, ...], ...] = (
     ("listen", "tls", "cert"),
     ("listen", "tls", "key"),
@@ -45,6 +45,9 @@ PATHS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("levels",),
     ("rules",),
+    ("guards", "*", "folder"),
+    ("guards", "*", "ca"),
+    ("guards", "*", "key", "file"),
     ("models", "*", "upstream", "ca"),
     ("models", "*", "upstream", "socket"),
     ("models", "*", "upstream", "key", "file"),

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.exchange import Direction, Feature
-from gateway.settings.model import Asl, Strict
+from gateway.settings.kinds import Strict
+from gateway.settings.model import Asl
 from gateway.terms import Standard
 
 Serving = Literal["yes", "not_assessed", "halted"]

@@ -10,6 +10,7 @@ from typing import Any
 from gateway.settings.documents import Document, Loc
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.findings import ordered, validate
+from gateway.settings.guards import GUARD
 from gateway.settings.ladder import read_levels
 from gateway.settings.layers import layered
 from gateway.settings.levels import MergedLevel
@@ -136,7 +137,7 @@ def check(
         faults += [*_references(settings, environment), *further(settings)]
     # Levels and rules are read even where the settings are at fault elsewhere.
     with _collecting(faults):
-        _levels(_directory(data, "levels"), controls)
+        _levels(_directory(data, "levels"), {*controls, *_guards(data)})
     with _collecting(faults):
         if (rules := _directory(data, "rules")) is not None:
             read_rules(rules, objection)
@@ -154,6 +155,14 @@ def _collecting(faults: list[Fault]) -> Iterator[None]:
 
 def _directory(data: Mapping[str, Any], key: str) -> Path | None:
     return Path(data[key]) if isinstance(data.get(key), str) else None
+
+
+def _guards(data: Mapping[str, Any]) -> Iterator[str]:
+    """The controls that ``guards:`` makes, from plain data, so that a fault in one does not hide the others."""
+    guards = data.get("guards")
+    for guard in guards if isinstance(guards, list) else ():
+        if isinstance(guard, dict) and isinstance(guard.get("id"), str):
+            yield GUARD + guard["id"]
 
 
 def _references(settings: Settings, environment: Mapping[str, str]) -> list[Fault]:

@@ -6,9 +6,11 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from gateway.settings.guards import GuardSettings
+from gateway.settings.kinds import Seconds, Secret, Strict, checked_origin
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 SIZE = r"([0-9]{1,12})\s*([A-Za-z]*)"
@@ -52,17 +54,6 @@ def _asl(value: Any) -> Any:
     return value
 
 
-def _origin(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        fits = parts.hostname and (parts.port is None or parts.port > 0) and parts.username is None
-    except ValueError:
-        fits = False
-    if not fits or not re.fullmatch(r"https?://[^/?#\s@]+/?", value):
-        raise ValueError("is not scheme, host and port such as http://127.0.0.1:9000; paths are the dialects'")
-    return value.removesuffix("/")
-
-
 Size = Annotated[
     int,
     BeforeValidator(_size),
@@ -77,16 +68,9 @@ Asl = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 5}, {"enum": [f"asl-{n}" for n in range(1, 6)]}]}
     ),
 ]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Pause = Annotated[float, Field(ge=0, le=86_400)]
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$")]
 Host = Annotated[str, Field(pattern=r"^[0-9A-Za-z._:\[\]-]+$", max_length=255)]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no silent conversions, no changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Tls(Strict):
@@ -174,23 +158,12 @@ class LedgerSettings(Strict):
     )
 
 
-class Secret(Strict):
-    """A secret by reference; never in the file itself."""
-
-    env: Annotated[str, Field(min_length=1)] | None = Field(None, description="name of an environment variable")
-    file: Path | None = Field(None, description="path of a file")
-
-    @model_validator(mode="after")
-    def _one(self) -> Secret:
-        if (self.env is None) == (self.file is None):
-            raise ValueError("needs exactly one of env and file")
-        return self
-
-
 class UpstreamSettings(Strict):
     """The model server of a model."""
 
-    url: Annotated[str, AfterValidator(_origin)] = Field(description="scheme, host and port; paths are the dialects'")
+    url: Annotated[str, AfterValidator(checked_origin)] = Field(
+        description="scheme, host and port; paths are the dialects'"
+    )
     key: Secret | None = Field(None, description="credential for the model server")
     ca: Path | None = Field(None, description="PEM file of the CA that signs the model server's certificate")
     socket: Path | None = Field(None, description="Unix socket to connect to instead of the host")
@@ -232,4 +205,5 @@ class Settings(Strict):
         description="processes that run the classifiers, 0 for two threads of the gateway; auto: one less than the usable "
         "cores (affinity and cgroup quota), at most 4, from 4 cores on, else 0; about 120 MB each; a change needs a restart",
     )
+    guards: tuple[GuardSettings, ...] = Field((), description="guard models that level files name as controls")
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)] = Field(description="served models")

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
+from gateway.settings.kinds import Seconds
 from gateway.settings.levels import LevelFile
-from gateway.settings.model import UNITS, Address, Asl, Host, Name, Pause, Seconds, Settings, Size
+from gateway.settings.model import UNITS, Address, Asl, Host, Name, Pause, Settings, Size
 from gateway.settings.rules import RuleList
 
 Kind = Literal["settings", "level", "rules"]
@@ -30,6 +31,7 @@ TYPES: tuple[tuple[Any, str], ...] = (
     (Path, "path"),
     (bool, "true or false"),
     (int, "number"),
+    (float, "number"),
     (str, "text"),
 )
 
@@ -72,7 +74,7 @@ def _keys(model: type[BaseModel], prefix: str, given: BaseModel | None) -> Itera
     for name, info in model.model_fields.items():
         inner, many = _inner(info.annotation)
         key = f"{prefix}{name}{'[]' if many else ''}"
-        default = getattr(given, name) if given is not None else info.default
+        default = getattr(given, name) if given is not None else info.get_default(call_default_factory=True)
         if inner is not None:
             yield from _keys(inner, f"{key}.", default if isinstance(default, inner) else None)
         else:
@@ -103,11 +105,13 @@ def _type(hint: Any) -> str:
         return " or ".join(f"`{part}`" for part in parts)
     if get_origin(hint) is tuple:
         return f"list of {_type(parts[0])}"
+    if get_origin(hint) is dict:
+        return f"mapping of {_type(parts[0])} to {_type(parts[1])}"
     return " or ".join(map(_type, parts))
 
 
 def _shown(value: Any, hint: Any) -> str:
-    if value is None or value == ():
+    if value is None or value in ((), "", {}):
         return "none"
     if isinstance(value, tuple):
         return ", ".join(f"`{item}`" for item in value)

@@ -14,7 +14,7 @@ from gateway.exchange import Direction
 from gateway.settings.documents import Document, read
 from gateway.settings.faults import ConfigInvalid, Fault
 from gateway.settings.findings import ordered, validate
-from gateway.settings.model import Strict
+from gateway.settings.kinds import Strict
 from gateway.terms import Rule
 
 DIRECTIONS = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,14 @@ def test_unknown_id() -> None:
     """A classifier that is not shipped is named in the error, with those that are."""
     with pytest.raises(ClassifierUnavailable, match=r"'other'.*cbrn-minilm"):
         create("other")
+
+
+def test_a_guards_file_is_a_classifier(tmp_path: Path) -> None:
+    """A path that ends in .toml names a guard, which is made and not started."""
+    path = tmp_path / "g.toml"
+    path.write_text('id = "g"\nkind = "tei"\nurls = ["http://127.0.0.1:1"]\ncategories = {a = "none", b = "cbrn"}\n')
+    made = create(str(path))
+    assert (made.card.id, made.card.categories, made.health.fit) == ("g", ("cbrn",), False)
 
 
 def test_shipped_folder_is_whole() -> None:
