@@ -35,7 +35,7 @@ test-slow: setup-dev bench-setup ## The tests that take longer than CI allows
 
 test-torch: $(VENV)/bin/python ## Guard models in a local folder, with torch and transformers in an environment of their own (docs/guards.md)
 	@bash .ci/torch $(PY) .cache
-	@PYTHONPATH=. .cache/torch/bin/python -m pytest -q -m torch -o addopts="--strict-markers --strict-config -ra --import-mode=importlib" tests/classifiers/test_transformer.py
+	@OMP_NUM_THREADS=1 PYTHONPATH=. .cache/torch/bin/python -m pytest -q -m torch -o addopts="--strict-markers --strict-config -ra --import-mode=importlib" tests/classifiers/test_transformer.py
 
 coverage: setup-dev ## Branch coverage; fails where a room that must be complete is not
 	@$(VENV)/bin/pytest -n 2 --dist loadgroup -q --cov --cov-report=term-missing:skip-covered

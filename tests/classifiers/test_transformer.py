@@ -227,12 +227,11 @@ async def test_a_real_chat_model_is_read_and_refused(tmp_path: Path) -> None:
     folder = smollm2.folder(tmp_path / "smollm2")
     guard = Guard(id="smollm2", kind="transformer", folder=str(folder), pins=pins_of(folder), family="llama-guard")
     model = cast("Any", load(guard).engine)._model
-    answer = model._answer(Ask(16, chat="What is the capital of France? <|im_end|>"))
+    answer = model._answer(Ask(8, chat="What is the capital of France? <|im_end|>"))
     assert "Paris" in answer.text
     assert "".join(token.text for token in answer.tokens) == answer.text
     for token in answer.tokens:
         assert max(token.candidates, key=token.candidates.__getitem__).strip() == token.text.strip()
         assert 0.0 < sum(token.candidates.values()) <= 1.001
-    for family in ("llama-guard", "shieldgemma"):
-        with pytest.raises(ClassifierArtefact, match="unknown form"):
-            await TransformerClassifier(replace(guard, family=family)).start()
+    with pytest.raises(ClassifierArtefact, match="unknown form"):
+        await TransformerClassifier(replace(guard, family="shieldgemma")).start()
