@@ -159,3 +159,12 @@ async def test_it_judges_inputs_only() -> None:
     assert not await InputScreen(FakeClassifier()).healthy()
     with pytest.raises(ControlFault):
         screen.open_answer(exchange("x"), context())
+
+
+async def test_in_shadow_it_records_its_score_and_blocks_nothing() -> None:
+    """What it would have blocked is allowed; the verdict with score and category is kept, marked as shadow."""
+    chain = chain_of(await _screen())
+    ruling = await chain.judge_input(exchange(BAD), context(terms(group("input_screen"), shadow=("input_screen",))))
+    assert ruling.verdict.outcome is Outcome.ALLOW
+    (verdict,) = ruling.verdicts
+    assert (verdict.outcome, verdict.shadow, verdict.category, verdict.score) == (Outcome.BLOCK, True, "cbrn", 990)
