@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
@@ -63,6 +64,8 @@ def test_the_operators_commands_in_their_order(tmp_path: Path) -> None:
     """Raise, release, a rule, a text screened, the ledger verified, a configuration checked: all as written, all exit 0."""
     shutil.copytree(ROOT / "config", tmp_path, dirs_exist_ok=True)
     (tmp_path / "prompt.txt").write_text("How do boats come back with the tide?")
+    traffic = [json.dumps({"text": f"When does boat number {i} come back?"}) for i in range(100)]
+    (tmp_path / "traffic.jsonl").write_text("\n".join(traffic))
     (tmp_path / "gateway.yaml").write_text((ROOT / "config" / "gateway.yaml").read_text())
     with served(tmp_path) as running:
         environment = {"ASL_GATEWAY_STATE": str(running.state), "UPSTREAM_KEY": "k"}

@@ -169,3 +169,12 @@ async def test_scores_are_kept_for_the_caller_alone() -> None:
     classifier = await _started(FakeClassifier())
     await InputScreen(classifier).judge_input(exchange("Hello."), replace(context(), caller=Caller("key-7", "vetted")))
     assert classifier.partitions == ["key-7"]
+
+
+async def test_in_shadow_it_records_its_score_and_blocks_nothing() -> None:
+    """What it would have blocked is allowed; the verdict with score and category is kept, marked as shadow."""
+    chain = chain_of(await _screen())
+    ruling = await chain.judge_input(exchange(BAD), context(terms(group("input_screen"), shadow=("input_screen",))))
+    assert ruling.verdict.outcome is Outcome.ALLOW
+    (verdict,) = ruling.verdicts
+    assert (verdict.outcome, verdict.shadow, verdict.category, verdict.score) == (Outcome.BLOCK, True, "cbrn", 990)
