@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -67,9 +68,16 @@ def answer(connection: socket.socket) -> bytes:
     with contextlib.suppress(ConnectionError):
         while found := connection.recv(65536):
             data += found
-            if data.endswith((b"}}", b"0\r\n\r\n")):
+            if whole(data):
                 break
     return data
+
+
+def whole(data: bytes) -> bool:
+    """Whether the answer has all that its head promises, or its last chunk."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"\ncontent-length: (\d+)", head)
+    return len(body) >= int(length[1]) if length else body.endswith(b"0\r\n\r\n")
 
 
 @contextlib.contextmanager
