@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from classifiers.base import Classifier
 from gateway.controls.base import AnswerJudge, Context
 from gateway.controls.input_screen import InputScreen
@@ -63,4 +65,6 @@ class _Named:
     async def step(self, pieces: tuple[Piece, ...]) -> tuple[Judgement, ...]:
         """As the judge's."""
         judgements = await self._judge.step(pieces)
-        return tuple(replace(one, verdict=replace(one.verdict, control=self._name)) for one in judgements)
+        return tuple(
+            structs.replace(one, verdict=structs.replace(one.verdict, control=self._name)) for one in judgements
+        )

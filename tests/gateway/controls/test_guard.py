@@ -75,9 +75,11 @@ class Timed(FakeClassifier):
 
     seconds: float = 0.0
 
-    async def score(self, messages: Sequence[str], *, budget: int, seconds: float) -> tuple[Scored, ...]:
+    async def score(
+        self, messages: Sequence[str], *, budget: int, seconds: float, partition: str = ""
+    ) -> tuple[Scored, ...]:
         self.seconds = seconds
-        return await super().score(messages, budget=budget, seconds=seconds)
+        return await super().score(messages, budget=budget, seconds=seconds, partition=partition)
 
 
 async def test_its_deadline_is_that_of_its_groups() -> None:
