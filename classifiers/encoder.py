@@ -34,6 +34,11 @@ class Reader:
         self._size = window_tokens - SPECIAL_TOKENS
         self._stride = stride_tokens
 
+    @property
+    def stride(self) -> int:
+        """How many tokens after another a window begins."""
+        return self._stride
+
     @classmethod
     def load(cls, content: bytes, window_tokens: int, stride_tokens: int) -> Reader:
         """Build a reader from the content of ``tokenizer.json``. Raises ClassifierArtefact."""

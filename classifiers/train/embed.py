@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.progress import Progress
 from classifiers.encoder import Encoder, Reader
 
 NO_LIMIT = 1_000_000
+THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,15 @@ class Embedder:
         owners: list[int] = []
         with Progress(transient=True) as progress:
             task = progress.add_task(title, total=len(texts))
-            for index, text in enumerate(texts):
-                for span in self.reader.plan(text, NO_LIMIT).spans:
-                    vectors.append(self.encoder.embed(span.ids))
-                    owners.append(index)
-                progress.advance(task)
+            with ThreadPoolExecutor(THREADS) as pool:
+                for index, found in enumerate(pool.map(self._windows, texts)):
+                    vectors += found
+                    owners += [index] * len(found)
+                    progress.advance(task)
         return Embedded(np.array(vectors, dtype=np.float32), np.array(owners, dtype=np.int64))
+
+    def _windows(self, text: str) -> list[NDArray[np.float32]]:
+        return [self.encoder.embed(span.ids) for span in self.reader.plan(text, NO_LIMIT).spans]
 
 
 def highest_per_text(values: NDArray[np.float64], owners: NDArray[np.int64], texts: int) -> NDArray[np.float64]:

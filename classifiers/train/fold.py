@@ -60,8 +60,13 @@ def fold_of(example: Example) -> str:
     return FOLDS.get(example.row.source, example.row.source)
 
 
+def is_hard(example: Example) -> bool:
+    """Whether a person wrote the row to look harmful, or to mirror a harmful request."""
+    return example.row.source in HARD_SOURCES or example.row.source.startswith("authored")
+
+
 def _group(example: Example) -> str:
-    if example.kind == "cbrn" or example.row.source in HARD_SOURCES:
+    if example.kind == "cbrn" or is_hard(example):
         return "hard child" if example.child else "hard"
     return "carried" if example.child else example.kind
 
@@ -90,13 +95,20 @@ def fit_category(
     # A long text has many windows; together they weigh as much as a short one.
     windows = np.bincount(data.owners, minlength=len(examples))
     weights = (per_text / np.maximum(1, windows))[data.owners]
+    # Which window of a long request is the harmful one is not known; the ask stands in the last one most often.
+    is_last = np.append(data.owners[1:] != data.owners[:-1], True)
+    harmful = np.array([target == 1.0 for target in targets])[data.owners]
+    weights = np.where(harmful, per_text[data.owners] * is_last, weights)
     known = np.array([target or 0.0 for target in targets])[data.owners]
     return fit(data.vectors.astype(np.float64), known, weights, recipe.ridge)
 
 
-def fit_heads(categories: Sequence[str], examples: Sequence[Example], data: Embedded, recipe: Recipe) -> Heads:
-    """Heads of all categories from all examples, rounded as they are stored."""
-    fitted = [fit_category(category, examples, data, recipe, np.ones(len(examples))) for category in categories]
+def fit_heads(
+    categories: Sequence[str], examples: Sequence[Example], data: Embedded, recipe: Recipe, keep: Sequence[bool]
+) -> Heads:
+    """Heads of all categories from the examples that ``keep`` names, rounded as they are stored."""
+    kept = np.array(keep, dtype=np.float64)
+    fitted = [fit_category(category, examples, data, recipe, kept) for category in categories]
     return Heads(np.round([weights for weights, _ in fitted], 6), np.round([bias for _, bias in fitted], 6))
 
 
@@ -113,3 +125,9 @@ def held_out_scores(
         scores[inside] = highest_per_text(chances, data.owners, len(examples))[inside]
         advance()
     return scores
+
+
+def highest_scores(heads: Heads, data: Embedded, texts: int) -> Floats:
+    """For each category and text, the highest score of its windows: [categories, texts]."""
+    chances = probabilities(data.vectors @ heads.weights.T + heads.bias)
+    return np.array([highest_per_text(column, data.owners, texts) for column in chances.T])

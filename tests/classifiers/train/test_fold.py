@@ -60,7 +60,7 @@ def test_a_source_is_not_seen_by_its_own_head() -> None:
 
 def test_heads_of_all_categories() -> None:
     """Each category finds its own direction."""
-    heads = fit_heads(("cbrn", "other_harm"), EXAMPLES, data(EXAMPLES), Recipe())
+    heads = fit_heads(("cbrn", "other_harm"), EXAMPLES, data(EXAMPLES), Recipe(), [True] * len(EXAMPLES))
     assert heads.weights.shape == (2, 4)
     assert heads.weights[0].argmax() == 0
     assert heads.weights[1].argmax() == 1

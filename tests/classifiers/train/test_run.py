@@ -19,6 +19,7 @@ LABELS = {
     "cbrn_harmful_en.jsonl": "cbrn_harmful",
     "other_harmful_en.jsonl.gz": "other_harmful",
     "over_refusal.jsonl": "cbrn_adjacent_benign",
+    "harmful_multilingual.jsonl.gz": "other_harmful",
 }
 
 
@@ -31,14 +32,28 @@ def plan(tmp_path: Path) -> Plan:
     data.mkdir()
     for name in INPUTS:
         word = {"cbrn_harmful": "z", "other_harmful": "q"}.get(LABELS[name], "a")
+        sources = ("mlcommons/ailuminate",) * 2 if word == "z" else ("s0", "s1")
         rows = [
-            {"id": f"{name}-{i}", "text": f"{word} {'bcd'[i % 3]} {word}", "label": LABELS[name], "source": f"s{i % 2}"}
+            {
+                "id": f"{name}-{i}",
+                "text": f"{word} {'bcd'[i % 3]} {word}",
+                "label": LABELS[name],
+                "source": sources[i % 2],
+            }
             for i in range(12)
         ]
         content = "".join(json.dumps(row) + "\n" for row in rows).encode()
         (data / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     write_encoder(tmp_path / "out")
-    return Plan(data, tmp_path / "out", tmp_path / "cache", children=2, carried_ordinary=4, special_tokens=(2, 3))
+    return Plan(
+        data,
+        tmp_path / "out",
+        tmp_path / "cache",
+        tmp_path / "authored",
+        children=2,
+        carried_ordinary=4,
+        special_tokens=(2, 3),
+    )
 
 
 def test_train_writes_a_folder_that_loads(plan: Plan) -> None:
@@ -49,7 +64,7 @@ def test_train_writes_a_folder_that_loads(plan: Plan) -> None:
     assert set(artefacts.card.thresholds) == {"cbrn.block", "cbrn.near", "other_harm.monitor"}
     card = json.loads((plan.out / "card.json").read_bytes())
     assert set(card["training"]["inputs"]) == set(INPUTS)
-    assert {line["label"] for line in card["figures"]["lines"]} >= {"cbrn", "benign", "cbrn, carried or padded"}
+    assert {line["label"] for line in card["figures"]["lines"]} >= {"cbrn", "adjacent", "cbrn, carried or padded"}
 
 
 def test_train_is_reproducible(plan: Plan) -> None:
