@@ -12,6 +12,7 @@ from classifiers.embedded import load_folder
 from classifiers.rows import DataError, Row
 from classifiers.train.labels import Example
 from classifiers.train.run import INPUTS, Plan, choose_thresholds, make_children, train
+from classifiers.train.split import HELD_SOURCES
 
 LABELS = {
     "benign_general.jsonl.gz": "benign",
@@ -32,7 +33,7 @@ def plan(tmp_path: Path) -> Plan:
     data.mkdir()
     for name in INPUTS:
         word = {"cbrn_harmful": "z", "other_harmful": "q"}.get(LABELS[name], "a")
-        sources = ("mlcommons/ailuminate",) * 2 if word == "z" else ("s0", "s1")
+        sources = ("mlcommons/ailuminate" if word == "z" else "s0", min(HELD_SOURCES))
         rows = [
             {
                 "id": f"{name}-{i}",
@@ -64,7 +65,7 @@ def test_train_writes_a_folder_that_loads(plan: Plan) -> None:
     assert set(artefacts.card.thresholds) == {"cbrn.block", "cbrn.near", "other_harm.monitor"}
     card = json.loads((plan.out / "card.json").read_bytes())
     assert set(card["training"]["inputs"]) == set(INPUTS)
-    assert {line["label"] for line in card["figures"]["lines"]} >= {"cbrn", "adjacent", "cbrn, carried or padded"}
+    assert {line["label"] for line in card["figures"]["lines"]} >= {"cbrn", "benign", "cbrn, carried or padded"}
 
 
 def test_train_is_reproducible(plan: Plan) -> None:
