@@ -58,7 +58,7 @@ async def score_rows(classifier: Classifier, rows: Sequence[Row]) -> list[Scored
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("scoring", total=len(texts))
             peaks = await score_texts(classifier, texts, lambda done: progress.advance(task, done))
-    except ExceptionGroup as errors:
+    except ExceptionGroup as errors:  # every call asks the same classifier, so that the first failure stands for all
         raise errors.exceptions[0] from None
     finally:
         await classifier.close()

@@ -104,7 +104,7 @@ def make_children(plan: Plan, examples: Sequence[Example]) -> list[Example]:
     words = plan.window_tokens * 2 // 3
     hard = [one for one in examples if one.kind == "cbrn" or one.row.source in HARD_SOURCES]
     ordinary = [one for one in examples if one.kind in {"benign", "adjacent"} and one.row.source not in HARD_SOURCES]
-    chosen = random.Random(plan.seed).sample(ordinary, min(plan.carried_ordinary, len(ordinary)))  # noqa: S311  (reproducible)
+    chosen = random.Random(plan.seed).sample(ordinary, min(plan.carried_ordinary, len(ordinary)))  # noqa: S311  the same rows again; not secret
     return [*carried(hard, plan.children, words, plan.seed), *carried(chosen, 2, words, plan.seed)]
 
 
